@@ -67,3 +67,12 @@ def log_tail(client: t.Any, container_id: str, lines: int = 20, max_bytes: int =
     """The last log lines of a container, standard output and error together, bounded in lines and bytes."""
     raw = client.logs(container_id, stdout=True, stderr=True, tail=lines)
     return raw[-max_bytes:].decode("utf-8", "replace").splitlines()
+
+
+def image_id(client: t.Any, name: str) -> str:
+    """The ID of an image, empty when there is none."""
+    docker = _deps.load("docker")
+    try:
+        return client.inspect_image(name)["Id"]
+    except docker.errors.ImageNotFound:
+        return ""

@@ -23,6 +23,11 @@ class ProductionError(Exception):
         self.remedy = remedy
         self.details = details
 
+    @classmethod
+    def from_os(cls, exc: OSError, remedy: str) -> ProductionError:
+        """What the operating system refused (a full disk, a permission), with the path it refused it for."""
+        return cls(str(exc.filename or type(exc).__name__), f"{exc.strerror or exc}.", remedy)
+
     def as_result(self) -> dict[str, t.Any]:
         """Keyword arguments for `AnsibleModule.fail_json`."""
         return {**self.details, "msg": str(self), "culprit": self.culprit, "cause": self.cause, "remedy": self.remedy}

@@ -1,0 +1,138 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The application's parts and the startup phases that put them together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cache.answers import AnswerCache
+from cache.connection import SLOW_MILLISECONDS, create_redis, round_trip
+from cache.idempotency import IdempotencyStore
+from cache.sessions import SessionManager
+from chatbot.agent import CustomerServiceAgent
+from chatbot.intents import IntentClassifier
+from chatbot.knowledge import KnowledgeBase
+from chatbot.openai_client import OpenAIClient
+from config.logs import OneLineFormatter
+from config.settings import Settings, load_settings
+from database.engine import create_pool, verify_schema
+from database.repositories import load_catalog
+from database.vectors import ChromaClient
+from production.health_monitor import HealthMonitor
+from production.lifecycle_manager import LifecycleManager
+from production.startup_orchestrator import Phase, StartupOrchestrator
+
+_log = logging.getLogger("startup")
+_STARTUP_SECONDS = 10.0
+# What a chatbot request needs beside the model's answer; together they bound how long an idempotency key is claimed.
+_REQUEST_MARGIN_SECONDS = 30
+
+
+class Application:
+    """Parts appear phase by phase; after `start` all of them are there and have been checked."""
+
+    settings: Settings
+    engine: AsyncEngine
+    redis: Redis
+    openai: OpenAIClient
+    health: HealthMonitor
+    agent: CustomerServiceAgent
+    idempotency: IdempotencyStore
+
+    def __init__(self, environ: Mapping[str, str], lifecycle: LifecycleManager, logs: OneLineFormatter) -> None:
+        self.lifecycle = lifecycle
+        self.orchestrator = StartupOrchestrator(_STARTUP_SECONDS)
+        self.logs = logs
+        self._environ = environ
+
+    async def start(self) -> None:
+        """Run every phase in order; raises StartupError."""
+        await self.orchestrator.run(self.phases())
+        await self.lifecycle.run_startup()
+
+    def phases(self) -> list[Phase]:
+        """The guide's order. ChromaDB alone is not critical."""
+        return [
+            Phase("environment", self._environment),
+            Phase("database", self._database),
+            Phase("redis", self._redis),
+            Phase("openai", self._openai),
+            Phase("chromadb", self._chromadb, critical=False),
+            Phase("components", self._components),
+            Phase("health_checks", self._health_checks),
+        ]
+
+    async def _environment(self) -> str:
+        self.settings = load_settings(self._environ)
+        self.logs.hide(self.settings.secrets())
+        self.orchestrator.timeout = self.settings.startup_timeout
+        return f"{self.settings.environment} configuration is valid"
+
+    async def _database(self) -> str:
+        self.engine = create_pool(self.settings.database_url, self.settings.database_pool_size)
+        self.lifecycle.add_shutdown_hook("database pool", self.engine.dispose)
+        facts = await verify_schema(self.engine)
+        return f"migration {facts['head']}, {len(facts['tables'])} tables, {facts['catalog_rows']} products"
+
+    async def _redis(self) -> str:
+        self.redis = create_redis(self.settings)
+        self.lifecycle.add_shutdown_hook("redis pool", self.redis.aclose)
+        milliseconds = await round_trip(self.redis)
+        if milliseconds > SLOW_MILLISECONDS:
+            _log.warning("redis is slow: a round trip took %.0f ms", milliseconds)
+        return f"written, read and deleted in {milliseconds:.1f} ms"
+
+    async def _openai(self) -> str:
+        settings = self.settings
+        self.openai = OpenAIClient(
+            settings.openai_base_url, settings.openai_api_key, settings.openai_model, settings.openai_timeout
+        )
+        self.lifecycle.add_shutdown_hook("openai client", self.openai.close)
+        self.health = HealthMonitor(settings, self.engine, self.redis, self.openai, self.lifecycle.stopping)
+        models = await self.health.check_openai()
+        if settings.openai_model not in models:
+            _log.warning("openai does not list the model %s for this key", settings.openai_model)
+        return f"the key is accepted, {len(models)} models"
+
+    async def _chromadb(self) -> str:
+        if not self.settings.chroma_url:
+            return "not configured"
+        chroma = ChromaClient(self.settings.chroma_url)
+        self.lifecycle.add_shutdown_hook("chromadb client", chroma.close)
+        self.health.watch_chroma(chroma)
+        await chroma.heartbeat()
+        return "heartbeat answered"
+
+    async def _components(self) -> str:
+        settings = self.settings
+        knowledge = KnowledgeBase(await load_catalog(self.engine))
+        self.agent = CustomerServiceAgent(
+            settings,
+            self.engine,
+            self.openai,
+            knowledge,
+            IntentClassifier(),
+            AnswerCache(self.redis, settings.openai_model, knowledge.version),
+            SessionManager(self.redis),
+        )
+        lease = int(settings.openai_timeout) + _REQUEST_MARGIN_SECONDS
+        self.idempotency = IdempotencyStore(self.redis, settings.idempotency_ttl, lease)
+        self.lifecycle.add_startup_hook("openai watch", self._start_openai_watch)
+        return "intent classifier, customer service agent, knowledge base, cache system, session manager"
+
+    async def _start_openai_watch(self) -> None:
+        self.lifecycle.start_background_task("openai watch", self.health.watch_openai())
+
+    async def _health_checks(self) -> str:
+        document = await self.health.readiness()
+        if not document["overall_healthy"]:
+            unhealthy = [name for name, service in document["services"].items() if not service["healthy"]]
+            raise RuntimeError("unhealthy: " + ", ".join(unhealthy))
+        return str(document["status"])

@@ -1,0 +1,345 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes one backup: plan, dump, verify, publish, retain. Private to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import errno
+import os
+import re
+import secrets
+import time
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils import _docker
+from ansible_collections.tria.production.plugins.module_utils._backup import (
+    archive,
+    locate,
+    manifest,
+    process,
+    retention,
+)
+from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
+    Draft,
+    Lock,
+    free_bytes,
+    remove,
+    sweep,
+)
+from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Facts, Server
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+_MARGIN = 1.25  # on the size that the last backup lets us expect
+_RESERVE_BYTES = 1 << 20  # for the globals, the manifest, and what a nearly empty database takes
+_GLOBALS_END = b"PostgreSQL database cluster dump complete"
+_LIST_BYTES = 64 << 20  # of a table of contents: some 600,000 entries
+
+
+def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
+    """Makes a backup as the module's `options` say; returns the module's result.
+
+    With `check_mode` only what reads is done. Raises `ProductionError` and `MissingLibrary`; nothing half-made is left.
+    """
+    left_behind: list[str] = []
+    try:
+        with process.stop_signals():
+            job = Job(options, left_behind)
+            return job.preview() if check_mode else job.run()
+    except locate.Absent as exc:
+        return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": []}
+    except process.TimedOut as exc:
+        remedy = "Raise timeout, or see what slows the server or the disk down."
+        raise _given_up(options["dbname"], str(exc), remedy, left_behind) from exc
+    except process.Interrupted as exc:
+        raise _given_up(options["dbname"], str(exc), "Run it again.", left_behind) from exc
+    except OSError as exc:
+        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Free disk space, or choose another dest." if full else "Check the path and its permissions."
+        raise _given_up(exc.filename or options["dest"], exc.strerror or str(exc), remedy, left_behind) from exc
+
+
+def _given_up(culprit: str, cause: str, remedy: str, left_behind: list[str]) -> ProductionError:
+    state = " ".join(left_behind) or "nothing half-made is left"
+    return ProductionError(culprit, f"{cause}; the backup was given up, older ones are as they were, {state}.", remedy)
+
+
+class Job:
+    """One run of the module; the steps in their order."""
+
+    def __init__(self, options: dict[str, t.Any], left_behind: list[str]) -> None:
+        _require_sane(options)
+        self.options = options
+        self.left_behind = left_behind
+        self.dest = os.path.abspath(options["dest"])
+        self.compression = options["compression"]
+        self.level = _level(self.compression, options["compression_level"])
+        self.deadline = Deadline(options["timeout"])
+        self.started = time.monotonic()
+        self.application_name = f"pg_backup-{os.getpid()}-{secrets.token_hex(4)}"
+        self.source = _source(options, self.application_name)
+        self.source.on_abort = self._terminate
+
+    def preview(self) -> dict[str, t.Any]:
+        """Everything that `run` decides, nothing that it writes."""
+        facts = self.source.facts(self.deadline)
+        siblings = self._siblings()
+        self._need_space(facts, siblings)
+        plan = self._plan(facts)
+        expired = retention.expired(siblings + [plan], self.options["keep_last"], plan.dump.file)
+        return self._result(plan, expired, "would be backed up")
+
+    def run(self) -> dict[str, t.Any]:
+        facts = self.source.facts(self.deadline)  # before the lock: a wrong password leaves no folder behind
+        with Lock(self.dest) as lock:
+            self._clean_up_after(lock.unfinished)
+            siblings = self._siblings()
+            self._need_space(facts, siblings)
+            plan = self._plan(facts)
+            stem = plan.dump.file.split(".dump")[0]
+            lock.record({"pid": os.getpid(), "stem": stem, "application_name": self.application_name})
+            with Draft(self.dest) as draft:
+                self._dump(draft, plan)
+                self._verify(draft, plan, facts)
+                if self.options["globals"]:
+                    plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
+                plan.duration_s = round(time.monotonic() - self.started, 3)
+                draft.publish(plan)
+            expired = retention.expired(siblings + [plan], self.options["keep_last"], plan.dump.file)
+            result = self._result(plan, expired, "backed up")
+            self._remove(expired, result)
+        return result
+
+    def _remove(self, expired: list[manifest.Manifest], result: dict[str, t.Any]) -> None:
+        for each in expired:
+            try:
+                remove(self.dest, each)
+            except OSError as exc:
+                raise ProductionError(
+                    os.path.join(self.dest, each.dump.file),
+                    f"is no longer to be kept, but cannot be removed: {exc.strerror}. The new backup is complete.",
+                    "Remove it, or raise keep_last.",
+                    **result,
+                ) from exc
+
+    def _siblings(self) -> list[manifest.Manifest]:
+        """The backups of the same database of the same source, oldest first; a folder may hold those of several."""
+        mine = (self.source.identity, self.options["dbname"])
+        return [each for each in manifest.published(self.dest) if (each.source, each.dbname) == mine]
+
+    def _clean_up_after(self, unfinished: dict[str, t.Any]) -> None:
+        if unfinished.get("application_name"):
+            self.source.terminate(unfinished["application_name"])
+        sweep(self.dest, unfinished.get("stem"))
+
+    def _need_space(self, facts: Facts, siblings: list[manifest.Manifest]) -> None:
+        """Fails when the dump is not expected to fit.
+
+        Expected is what the last backup took for each byte of the database and a quarter more; for a first one as much as
+        the database has, twice that without compression (a dump is text, and stored values may be compressed).
+        """
+        ratio = 2.0 if self.compression == "none" else 1.0
+        like = [each for each in siblings if each.compression == self.compression]
+        if like:
+            ratio = _MARGIN * like[-1].dump.size_bytes / like[-1].database_size_bytes
+        need, free = int(facts.database_size_bytes * ratio) + _RESERVE_BYTES, free_bytes(self.dest)
+        if free < need:
+            raise ProductionError(
+                self.dest,
+                f"has {_mib(free)} free, the backup of {self.source.name} is expected to take {_mib(need)}.",
+                "Free disk space, lower keep_last, or choose another dest.",
+                free_bytes=free,
+                needed_bytes=need,
+            )
+
+    def _plan(self, facts: Facts) -> manifest.Manifest:
+        """The manifest as far as it is known before the dump."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        database = re.sub(r"[^A-Za-z0-9_]+", "_", self.options["dbname"])[:63]
+        stem = f"{database}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        return manifest.Manifest(
+            created_at=f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
+            dbname=self.options["dbname"],
+            source=self.source.identity,
+            dump=manifest.File(f"{stem}.dump{archive.EXTENSIONS[self.compression]}", 0, ""),
+            globals=None,
+            compression=self.compression,
+            archive_bytes=0,
+            database_size_bytes=facts.database_size_bytes,
+            server_version=facts.server_version,
+            pg_dump_version="",
+            entries=0,
+            tables=facts.tables,
+            verified=self.options["verify"],
+            duration_s=0.0,
+            label=self.options["label"],
+            pinned=self.options["pin"],
+        )
+
+    def _dump(self, draft: Draft, plan: manifest.Manifest) -> None:
+        wait_ms = int(self.options["lock_timeout"] * 1000)
+        argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", f"--lock-wait-timeout={wait_ms}"]
+        with draft.create(plan.dump.file) as file:
+            writer = archive.Writer(file, self.compression, self.level)
+            try:
+                self.source.run(argv, self.deadline, sink=writer.write)
+            except ProductionError as exc:
+                raise self._explained(exc) from exc
+            writer.finish()
+        plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
+        plan.archive_bytes = writer.archive_bytes
+
+    def _terminate(self) -> None:
+        """Ends our own backend; that this failed must not hide why it was necessary, and the next run tries again."""
+        try:
+            self.source.terminate(self.application_name)
+        except ProductionError as exc:
+            self.left_behind.append(f"but the backend {self.application_name} may live on: {exc.cause}")
+
+    def _explained(self, error: ProductionError) -> ProductionError:
+        """A lock that was waited for in vain is somebody's: says whose."""
+        if "LOCK TABLE" not in error.cause or "timeout" not in error.cause:
+            return error
+        holders = self.source.blockers(Deadline(10))
+        return ProductionError(
+            self.source.name,
+            f"a table stayed locked for {self.options['lock_timeout']:g} seconds, so the dump was given up."
+            f" Exclusive locks are held on: {'; '.join(holders) or 'none any more'}.",
+            "Let that transaction finish (a migration, VACUUM FULL), or raise lock_timeout.",
+            **error.details,
+        )
+
+    def _verify(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
+        """Holds what is on the disk against what was dumped; fills in what the archive says of itself."""
+        path, compression = draft.path(plan.dump.file), plan.compression
+        feed = archive.checked_chunks(path, compression, plan.dump.size_bytes, plan.dump.sha256, plan.archive_bytes)
+        try:
+            contents = self._contents(path, compression)
+            if plan.verified == "archive":
+                self._read_fully(feed)
+        except archive.Damaged as exc:
+            raise ProductionError(
+                self.dest, f"the dump is damaged: {exc}", "Check the disk and its file system; nothing was published."
+            ) from exc
+        if facts.tables and not contents.tables:
+            raise ProductionError(
+                self.source.name,
+                f"the dump is empty, but the database has {facts.tables} tables.",
+                "Check what login_user is allowed to see; nothing was published.",
+            )
+        for name, value in dataclasses.asdict(contents).items():
+            setattr(plan, name, value)
+
+    def _contents(self, path: str, compression: str) -> archive.Contents:
+        """The table of contents. It is at the head of the archive, and pg_restore reads no further."""
+        listing = _Collector(_LIST_BYTES)
+        argv = ["pg_restore", "--format=custom", "--list"]
+        self.source.run(argv, self.deadline, feed=archive.chunks(path, compression), sink=listing.write)
+        return archive.parse_list(listing.data.decode("utf-8", "replace"))
+
+    def _read_fully(self, feed: t.Iterator[bytes]) -> None:
+        """Every byte through SHA-256, the decompressor and the server's own pg_restore, which must find all its entries."""
+        try:
+            self.source.run(["pg_restore", "--format=custom", "--file=/dev/null"], self.deadline, feed=feed)
+        except ProductionError as exc:
+            for _chunk in feed:
+                continue  # a damaged file is the better explanation
+            raise ProductionError(
+                exc.culprit, f"the dump cannot be read back: {exc.cause}", exc.remedy, **exc.details
+            ) from exc
+
+    def _dump_globals(self, draft: Draft, name: str) -> manifest.File:
+        """Roles and tablespaces, which no database dump holds; without the roles' passwords."""
+        quoted = self.options["dbname"].replace("\\", "\\\\").replace("'", "\\'")
+        argv = ["pg_dumpall", "--no-password", "--globals-only", "--no-role-passwords", f"--database=dbname='{quoted}'"]
+        text = _Collector(_LIST_BYTES)
+        self.source.run(argv, self.deadline, sink=text.write)
+        if _GLOBALS_END not in text.data[-512:]:
+            raise ProductionError(
+                self.source.name, "pg_dumpall's output has no end.", "Run again, or set globals: false."
+            )
+        with draft.create(name) as file:
+            meter = archive.Meter(file)
+            meter.write(text.data)
+        return manifest.File(name, meter.size, meter.sha256)
+
+    def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
+        path = os.path.join(self.dest, made.dump.file)
+        backup = {
+            key: value for key, value in dataclasses.asdict(made).items() if key not in ("dump", "globals", "source")
+        }
+        backup.update(
+            path=path,
+            manifest=path + manifest.SUFFIX,
+            globals=os.path.join(self.dest, made.globals.file) if made.globals else None,
+            size_bytes=made.dump.size_bytes,
+            sha256=made.dump.sha256,
+        )
+        return {
+            "changed": True,
+            "msg": f"{self.source.name} {verb} to {path}",
+            "backup": backup,
+            "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
+        }
+
+
+class _Collector:
+    """Output that is small by nature, and refused when it is not."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        if len(self.data) > self._limit:
+            raise ProductionError(
+                "PostgreSQL's client", f"printed more than {self._limit} bytes.", "Report this as a bug."
+            )
+
+
+def _source(options: dict[str, t.Any], application_name: str) -> Server:
+    connection = Connection(
+        dbname=options["dbname"],
+        user=options["login_user"],
+        password=options["login_password"],
+        host=options["login_host"],
+        port=options["login_port"],
+    )
+    if options["container"] is None:
+        return Server(connection, application_name)
+    client = _docker.connect()
+    try:
+        container = locate.find(client, options["container"], options["when_absent"])
+    finally:
+        client.close()
+    return Container(connection, application_name, container)
+
+
+def _require_sane(options: dict[str, t.Any]) -> None:
+    """What an argument spec cannot say."""
+    for name in ("keep_last", "timeout", "lock_timeout"):
+        if options[name] <= 0:
+            raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
+    for name in ("dest", "dbname"):
+        if not options[name]:
+            raise ProductionError(name, "is empty.", "It needs a value.")
+
+
+def _level(compression: str, level: int | None) -> int:
+    lowest, highest = archive.LEVELS[compression]
+    if level is None:
+        return archive.DEFAULT_LEVELS[compression]
+    if not lowest <= level <= highest:
+        raise ProductionError(
+            "compression_level", f"{level} is not a level of {compression}.", f"Use {lowest} to {highest}."
+        )
+    return level
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"

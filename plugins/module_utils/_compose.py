@@ -1,0 +1,173 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a Compose project consists of, from its parsed file. Private to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._env import interpolation, parser
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+_INTERPOLATED = ("image", "build", "deploy", "scale")  # what is looked at here; the rest is left to Compose
+
+
+def interpolated(compose: dict[str, t.Any], project: str, env_content: str) -> dict[str, t.Any]:
+    """`compose` with the variables in its services' images, builds and numbers replaced, as Compose will do it.
+
+    Raises `ProductionError` naming the service.
+    """
+    variables = {**parser.parse(env_content).values, "COMPOSE_PROJECT_NAME": project}
+    services = {}
+    for name, service in (compose.get("services") or {}).items():
+        try:
+            own = {key: _substituted(service[key], variables.get) for key in _INTERPOLATED if key in service}
+        except interpolation.InterpolationError as exc:
+            raise ProductionError(name, f"{exc.cause}.", "Set it in the env file, or correct the Compose file.") from exc
+        services[name] = {**service, **own}
+    return {**compose, "services": services}
+
+
+def _substituted(value: t.Any, lookup: interpolation.Lookup) -> t.Any:
+    if isinstance(value, str):
+        return interpolation.substitute(value, lookup, [])
+    if isinstance(value, dict):
+        return {key: _substituted(item, lookup) for key, item in value.items()}
+    return [_substituted(item, lookup) for item in value] if isinstance(value, list) else value
+
+
+def active_services(compose: dict[str, t.Any], profiles: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
+    """The services that run with these profiles: those without a profile, and those with one of them."""
+    enabled = set(profiles)
+    services = compose.get("services") or {}
+    return {
+        name: service
+        for name, service in services.items()
+        if not service.get("profiles") or "*" in enabled or enabled.intersection(service["profiles"])
+    }
+
+
+def is_one_shot(compose: dict[str, t.Any], name: str) -> bool:
+    """Whether a service is meant to exit with 0: it never restarts, or others wait for its completion."""
+    services = compose["services"]
+    if services[name].get("restart") in ("no", False):
+        return True
+    for service in services.values():
+        needs = service.get("depends_on")
+        if isinstance(needs, dict) and needs.get(name, {}).get("condition") == "service_completed_successfully":
+            return True
+    return False
+
+
+def replicas(service: dict[str, t.Any]) -> int:
+    """How many containers the service has; raises `ProductionError` when that is no number."""
+    number = (service.get("deploy") or {}).get("replicas", service.get("scale", 1))
+    try:
+        return int(number)
+    except (TypeError, ValueError) as exc:
+        raise ProductionError("replicas", f"{number!r} is not a whole number.", "Correct the Compose file.") from exc
+
+
+def build_context(service: dict[str, t.Any]) -> str | None:
+    """The path of the service's build context, normalised, or None when nothing is built."""
+    build = service.get("build")
+    if not build:
+        return None
+    return os.path.normpath(build if isinstance(build, str) else build.get("context", "."))
+
+
+def build_contexts(compose: dict[str, t.Any], profiles: t.Iterable[str]) -> list[str]:
+    """The build contexts of all active services, each once."""
+    found = (build_context(service) for service in active_services(compose, profiles).values())
+    return sorted({context for context in found if context})
+
+
+def plan_images(
+    project: str,
+    compose: dict[str, t.Any],
+    profiles: t.Iterable[str],
+    context_hashes: dict[str, str],
+    base_images: dict[str, str],
+) -> tuple[dict[str, str], list[dict[str, t.Any]]]:
+    """Which image every active service runs, and what is to be built for it.
+
+    `base_images` maps a service to the image that stands in for what a registry would give: to the service itself, or,
+    when it is built, to the `FROM` of its Dockerfile (build argument `BASE_IMAGE`). A built image's tag is a hash of its
+    context, build options and base, so that an image that exists is an image that is current. Services that are built
+    alike, or name the image that another one builds, share one image.
+    Returns ({service: reference}, [{image, context, dockerfile, target, args}]); raises `ProductionError`.
+    """
+    images: dict[str, str] = {}
+    builds: dict[str, dict[str, t.Any]] = {}
+    built_as: dict[str, str] = {}  # what the Compose file calls an image -> what this release calls it
+    services = active_services(compose, profiles)
+    for name, service in services.items():
+        context = build_context(service)
+        if context is None:
+            continue
+        if context not in context_hashes:
+            raise ProductionError(name, f"there is no hash of its build context {context}.", "Name it in contexts.")
+        build = service["build"] if isinstance(service["build"], dict) else {}
+        recipe = {
+            "context": context,
+            "dockerfile": build.get("dockerfile", "Dockerfile"),
+            "target": build.get("target", ""),
+            "args": {**_arguments(build), **({"BASE_IMAGE": base_images[name]} if name in base_images else {})},
+        }
+        key = content_hash([context_hashes[context], recipe])
+        first = builds.setdefault(key, {"image": f"{project}/{name}:{key[:12]}", **recipe})
+        images[name] = first["image"]
+        built_as.setdefault(service.get("image", ""), first["image"])
+    for name, service in services.items():
+        if name not in images:
+            declared = service.get("image", "")
+            images[name] = base_images.get(name) or built_as.get(declared, declared)
+    return images, list(builds.values())
+
+
+def _arguments(build: dict[str, t.Any]) -> dict[str, str]:
+    args = build.get("args") or {}
+    if isinstance(args, list):
+        args = dict(item.partition("=")[::2] for item in args)
+    return {key: str(value) for key, value in args.items()}
+
+
+def release_overlay(images: dict[str, str], offline: bool) -> dict[str, t.Any]:
+    """The second Compose file of a release, which pins every service's image."""
+    pull = {"pull_policy": "never"} if offline else {}
+    return {"services": {name: {"image": image, **pull} for name, image in sorted(images.items()) if image}}
+
+
+def container_targets(project: str, compose: dict[str, t.Any], profiles: t.Iterable[str]) -> list[dict[str, t.Any]]:
+    """One `readiness_wait` target for every active service."""
+    targets = []
+    for name, service in active_services(compose, profiles).items():
+        container: dict[str, t.Any] = {"project": project, "service": name}
+        if is_one_shot(compose, name):
+            container["one_shot"] = True
+        else:
+            container["replicas"] = replicas(service)
+        targets.append({"name": name, "critical": name not in optional_services(compose), "container": container})
+    return targets
+
+
+def optional_services(compose: dict[str, t.Any]) -> set[str]:
+    """Services whose failure only degrades the stack: those with the label `tria.production.critical: "false"`."""
+    found = set()
+    for name, service in (compose.get("services") or {}).items():
+        labels = service.get("labels") or {}
+        if isinstance(labels, list):
+            labels = dict(label.partition("=")[::2] for label in labels)
+        if str(labels.get("tria.production.critical", "true")).lower() == "false":
+            found.add(name)
+    return found
+
+
+def content_hash(value: t.Any) -> str:
+    """sha256 of a JSON-serialisable value, in a canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

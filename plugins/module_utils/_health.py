@@ -1,0 +1,135 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All targets looked at once, at the same time, as results and as one health document. Private to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import queue
+import time
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils import _probes, _result
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._probes import system
+from ansible_collections.tria.production.plugins.module_utils._probes._base import Cancelled, Session, Target
+from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool
+
+_MAX_THREADS = 64
+_GRACE = 0.5  # s after the deadline for attempts that end by their own budget
+
+
+@dataclasses.dataclass
+class Health:
+    """Results in the order of the targets, and the host's `metrics`."""
+
+    results: list[_result.CheckResult]
+    metrics: dict[str, float]
+
+    @property
+    def status(self) -> str:
+        return _result.overall(self.results)
+
+    def document(self) -> dict[str, t.Any]:
+        """The guide's readiness document. `overall_healthy` says whether every critical target is good."""
+        now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        return {
+            "status": self.status,
+            "overall_healthy": self.status != "unhealthy",
+            "services": {one.name: _service(one) for one in self.results},
+            "metrics": self.metrics,
+            "timestamp": now.isoformat().replace("+00:00", "Z"),
+        }
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """The module's return values."""
+        return {
+            "overall_status": self.status,
+            "health": self.document(),
+            "results": [one.as_dict() for one in self.results],
+        }
+
+
+def check(
+    entries: list[dict[str, t.Any]],
+    timeout: float,
+    fail_on: str = "unhealthy",
+    secrets: t.Sequence[str] = (),
+    check_mode: bool = False,
+) -> dict[str, t.Any]:
+    """Looks at every target once, within `timeout` seconds altogether; returns the module's return values.
+
+    Raises `ProductionError`, with all of them as details, when the outcome is as bad as `fail_on` (`unhealthy`,
+    `degraded` or `never`).
+    """
+    targets = _probes.parse(entries)
+    meter = system.CpuMeter()
+    with Session(check_mode, [*secrets, *_probes.secrets_of(targets)]) as session:
+        results = _observe_all(targets, session, time.monotonic() + timeout)
+    health = Health(results, system.metrics(meter))
+    bad = [one for one in results if one.blocks or (fail_on == "degraded" and one.degrades)]
+    if bad and fail_on != "never":
+        raise _error(bad, len(results), health.as_dict())
+    return health.as_dict()
+
+
+def _observe_all(targets: list[Target], session: Session, deadline: float) -> list[_result.CheckResult]:
+    answers: queue.SimpleQueue[tuple[str, _result.CheckResult]] = queue.SimpleQueue()
+    found: dict[str, _result.CheckResult] = {}
+    pool = Pool(_MAX_THREADS)
+    for target in targets:
+        pool.submit(_observe, target, session, deadline, answers)
+    try:
+        while len(found) < len(targets):
+            name, result = answers.get(timeout=max(0.0, deadline + _GRACE - time.monotonic()))
+            found[name] = result
+    except queue.Empty:
+        pass  # who is still missing gets its verdict below
+    session.cancelled.set()
+    pool.close(timeout=_GRACE)
+    return [found.get(target.name) or _unanswered(target) for target in targets]
+
+
+def _observe(target: Target, session: Session, deadline: float, answers: t.Any) -> None:
+    try:
+        memory: dict[str, t.Any] = {}
+        seen = _look(target, session, deadline, memory)
+        if seen.retry_in is not None and seen.retry_in < min(target.timeout, deadline - time.monotonic()):
+            session.cancelled.wait(seen.retry_in)  # only too young to be believed: that is known soon
+            seen = _look(target, session, deadline, memory)
+    except Cancelled:
+        return
+    details = {} if seen.good else _probes.explain(target, session)
+    answers.put((target.name, seen.as_result(target, **details)))
+
+
+def _look(target: Target, session: Session, deadline: float, memory: dict[str, t.Any]) -> _probes.Observation:
+    return _probes.observe(target, session, max(0.0, min(target.timeout, deadline - time.monotonic())), memory)
+
+
+def _unanswered(target: Target) -> _result.CheckResult:
+    return _result.CheckResult(
+        target.name, target.category, _result.ERROR, target.critical,
+        message="the check did not end before the deadline", remedy="Raise timeout, or look at what it hangs on.",
+        data={"kind": target.kind},
+    )
+
+
+def _service(result: _result.CheckResult) -> dict[str, t.Any]:
+    """One entry of `services`; what is not simply good also says why. `healthy` is null where nothing was looked at."""
+    healthy = None if result.status == _result.SKIP else bool(result.data.get("healthy"))
+    entry = {**result.data, "healthy": healthy, "response_time_ms": result.duration_ms}
+    return entry if result.status == _result.PASS else {**entry, "message": result.message}
+
+
+def _error(bad: list[_result.CheckResult], total: int, details: dict[str, t.Any]) -> ProductionError:
+    bad = sorted(bad, key=lambda one: (not one.critical, one.data.get("kind") != "container"))
+    causes = "; ".join(f"{one.name}: {one.message}" for one in bad)
+    remedies = list(dict.fromkeys(f"{one.name}: {one.remedy}" for one in bad if one.remedy))
+    return ProductionError(
+        ", ".join(one.name for one in bad), f"{len(bad)} of {total} targets are not good. {causes}.", " ".join(remedies),
+        **details,
+    )

@@ -1,0 +1,204 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kind `postgres`: a session, tables, rows, the migration head, room in the pool. Private to the collection.
+
+Connects asynchronously, so that a server that never answers costs the attempt's budget and nothing more (libpq's own
+`connect_timeout` counts whole seconds, two at least, and covers no query).
+"""
+
+from __future__ import annotations
+
+import importlib
+import select
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils import _deps
+from ansible_collections.tria.production.plugins.module_utils._probes import _base
+
+CATEGORY = "Database"
+LIBRARIES = ("psycopg2",)
+SPEC: dict[str, t.Any] = {
+    "options": {
+        "host": {"type": "str", "default": "127.0.0.1", "aliases": ["login_host"]},
+        "port": {"type": "int", "default": 5432, "aliases": ["login_port"]},
+        "dbname": {"type": "str", "required": True, "aliases": ["login_db"]},
+        "login_user": {"type": "str"},
+        "login_password": {"type": "str", "no_log": True},
+        "sslmode": {
+            "type": "str",
+            "default": "prefer",
+            "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        },
+        "ca_path": {"type": "path"},
+        "tables": {"type": "list", "elements": "str", "default": []},
+        "min_rows": {"type": "dict", "default": {}},
+        "migration_head": {"type": "str"},
+        "migration_table": {"type": "str", "default": "alembic_version"},
+        "pool_max_percent": {"type": "float", "default": 90.0},
+        **_base.COMPOSE_OPTIONS,
+    },
+    "required_together": _base.COMPOSE_TOGETHER,
+}
+
+_CREDENTIALS = "Correct login_user and login_password, or the role's password in the server."
+_PERMANENT = {  # what the server says -> remedy; it gives no SQLSTATE before a session exists
+    "password authentication failed": _CREDENTIALS,
+    "no password supplied": _CREDENTIALS,
+    "no pg_hba.conf entry": "Allow this client in pg_hba.conf, or use an address and sslmode that it allows.",
+    "certificate verify failed": "Renew the server's certificate, or give its CA in ca_path.",
+    "root certificate file": "Correct ca_path.",
+    "server does not support SSL": "Enable TLS in the server, or choose another sslmode.",
+    "is not permitted to log in": "Use a role with LOGIN.",
+}
+_MISSING = {"database": "Create the database, or correct dbname.", "role": "Create the role, or correct login_user."}
+_POOL = """
+    SELECT count(*) FILTER (WHERE backend_type = 'client backend'), current_setting('max_connections')::int,
+           current_setting('server_version') FROM pg_stat_activity
+"""
+
+
+def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
+    return options["host"], options["port"]
+
+
+def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
+    """Opens a read-only session and makes every check that is asked for; all shortfalls are reported at once."""
+    host = attempt.host or options["host"]
+    session = _Session(options, host, attempt.budget)
+    try:
+        used, maximum, version = session.query(_POOL)[0]
+        percent = round(100.0 * used / maximum, 1)
+        data = {
+            "host": host,
+            "port": options["port"],
+            "dbname": options["dbname"],
+            "server_version": version,
+            "pool": {"used": used, "max": maximum, "percent": percent},
+        }
+        problems = _missing_tables(session, options) or _too_few_rows(session, options, data)
+        problems += _wrong_migration(session, options, data)
+    finally:
+        session.close()
+    if problems:
+        raise _base.ProbeFailure("; ".join(problems), "Run the migrations and load the data.", "schema", data=data)
+    warnings = []
+    if percent > options["pool_max_percent"]:
+        warnings.append(f"{used} of {maximum} connections are in use ({percent} %)")
+    return _base.Outcome(f"{host} port {options['port']} database {options['dbname']} answers", data, warnings)
+
+
+class _Session:
+    """One asynchronous connection inside one read-only transaction; translates errors to `ProbeFailure`."""
+
+    def __init__(self, options: dict[str, t.Any], host: str, budget: _base.Budget) -> None:
+        self._psycopg2 = _deps.load("psycopg2")
+        self.sql = importlib.import_module("psycopg2.sql")
+        self._budget = budget
+        self._connection = None
+        try:
+            self._connection = self._psycopg2.connect(**_parameters(options, host), async_=1)
+            self._wait()
+        except self._psycopg2.Error as exc:
+            self.close()
+            raise _connect_failure(exc) from exc
+        except BaseException:
+            self.close()
+            raise
+        # Local to the transaction: behind a connection pooler a session setting would outlive this probe.
+        self.query("BEGIN READ ONLY", rows=False)
+        self.query("SELECT set_config('statement_timeout', %s, true)", (str(int(budget.remaining() * 1000) + 1),))
+
+    def query(self, statement: t.Any, arguments: tuple[t.Any, ...] = (), rows: bool = True) -> list[tuple[t.Any, ...]]:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement, arguments)
+            self._wait()
+            return cursor.fetchall() if rows else []
+        except self._psycopg2.Error as exc:
+            denied = exc.pgcode == "42501"
+            remedy = "Grant the role SELECT on it." if denied else "See the server's log."
+            raise _base.ProbeFailure(_one_line(exc), remedy, "query", permanent=denied) from exc
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def identifier(self, table: str) -> t.Any:
+        return self.sql.Identifier(*table.split("."))
+
+    def _wait(self) -> None:
+        psycopg2 = self._psycopg2
+        while True:
+            state = self._connection.poll()
+            if state == psycopg2.extensions.POLL_OK:
+                return
+            events = select.POLLIN if state == psycopg2.extensions.POLL_READ else select.POLLOUT
+            self._budget.wait(self._connection.fileno(), events)
+
+
+def _parameters(options: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+    chosen = {
+        "host": options["host"],
+        "port": options["port"],
+        "dbname": options["dbname"],
+        "user": options["login_user"],
+        "password": options["login_password"],
+        "sslmode": options["sslmode"],
+        "sslrootcert": options["ca_path"],
+        # the certificate is checked against host, the connection goes to the address found for it
+        "hostaddr": host if host != options["host"] else None,
+        "application_name": "tria.production",
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _connect_failure(exc: Exception) -> _base.ProbeFailure:
+    text = _one_line(exc)
+    remedies = [remedy for sign, remedy in _PERMANENT.items() if sign in text]
+    if "does not exist" in text:
+        remedies += [remedy for kind, remedy in _MISSING.items() if f'{kind} "' in text]
+    if remedies:
+        return _base.ProbeFailure(text, remedies[0], "login", permanent=True)
+    reached = "FATAL:" in text
+    remedy = "Wait, or see the server's log." if reached else "Start the server, or correct host and port."
+    return _base.ProbeFailure(text, remedy, "login" if reached else "connect")
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _exists(session: _Session, table: str) -> bool:
+    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+    return session.query("SELECT to_regclass(%s) IS NOT NULL", (quoted,))[0][0]
+
+
+def _missing_tables(session: _Session, options: dict[str, t.Any]) -> list[str]:
+    wanted = list(dict.fromkeys([*options["tables"], *options["min_rows"]]))
+    return [f"table {table} does not exist" for table in wanted if not _exists(session, table)]
+
+
+def _too_few_rows(session: _Session, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
+    problems = []
+    for table, minimum in options["min_rows"].items():
+        # counting stops at the minimum: a large table must not make its own probe slow
+        statement = session.sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT %s) AS sample")
+        found = session.query(statement.format(session.identifier(table)), (int(minimum),))[0][0]
+        data.setdefault("rows_at_least", {})[table] = found
+        if found < int(minimum):
+            problems.append(f"table {table} has {found} of at least {minimum} rows")
+    return problems
+
+
+def _wrong_migration(session: _Session, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
+    expected, table = options["migration_head"], options["migration_table"]
+    if expected is None:
+        return []
+    if not _exists(session, table):
+        return [f"table {table} does not exist, so no migration has run"]
+    statement = session.sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(session.identifier(table))
+    found = [str(row[0]) for row in session.query(statement)]
+    data["migration_head"] = found
+    return [] if found == [expected] else [f"the migration head is {', '.join(found) or 'empty'} instead of {expected}"]

@@ -1,0 +1,33 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kind `tcp`: something accepts connections at a port. Private to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
+
+CATEGORY = "Network"
+LIBRARIES = ()
+SPEC: dict[str, t.Any] = {
+    "options": {
+        "host": {"type": "str", "default": "127.0.0.1"},
+        "port": {"type": "int", "required": True},
+        **_base.COMPOSE_OPTIONS,
+    },
+    "required_together": _base.COMPOSE_TOGETHER,
+}
+
+
+def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
+    return options["host"], options["port"]
+
+
+def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
+    """Connects and hangs up."""
+    host, port = attempt.host or options["host"], options["port"]
+    with _net.connect(host, port, attempt.budget):
+        return _base.Outcome(f"{host} port {port} accepts connections", {"host": host, "port": port})

@@ -1,0 +1,218 @@
+#!/usr/bin/python
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: env_validate
+short_description: Hold env files against a schema, read exactly as Docker Compose reads them
+version_added: 0.1.0
+description:
+  - Parses env files by the rules of Docker Compose (quotes, escapes, C(export), inline comments, multi-line values,
+    interpolation), so that what is validated is what a container gets.
+  - Holds the result against a schema and returns every violation at once, with file, line, rule and remedy.
+  - Also finds what no schema says. Placeholders, one secret used for two variables, a C($) or C(#) that changes the
+    value, duplicate, unknown and misspelt names, and files that others can read.
+  - No value of any variable, and no part of one, appears in results, messages or logs.
+author:
+  - tria.production contributors (@tria-production)
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+    details: The module only reads.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+options:
+  files:
+    description:
+      - Env files on the target, in the order in which Compose gets them; later ones win.
+      - Exactly one of O(files) and O(content) is needed.
+    type: list
+    elements: path
+  content:
+    description: The text of an env file that is not written yet.
+    type: str
+  schema:
+    description:
+      - What the environment must be. Its keys are those below; a mistake in it is an error that names its place.
+      - C(variables) maps each name to C(type) (V(str), V(int), V(float), V(bool), V(url)), C(required), C(default),
+        C(secret), C(pattern) (a Python regular expression, searched for), C(min_length), C(max_length), C(choices),
+        C(min), C(max), C(schemes) (V(postgresql) also allows C(postgresql+psycopg2)), C(allow_empty), C(description)
+        and C(in_container) (for a URL that a container uses; C(localhost) in it is then a warning).
+      - C(required_together), C(required_one_of), C(mutually_exclusive) and C(required_if) are as in the argument
+        specification of an Ansible module.
+      - C(consistent) is a list of mappings from C(url) to the name of a variable with a URL, and from C(user),
+        C(password), C(host), C(port) and C(path) to names of variables that must hold that part of it, compared after
+        percent-decoding.
+      - C(in_container) is the default for all URLs.
+      - An empty or blank value counts as not set; with C(allow_empty) it is good enough for a required variable.
+    type: dict
+    required: true
+  waive:
+    description:
+      - Findings to leave out. An item is the name of a variable, or a mapping of C(name) and C(rule) (its ID or name).
+      - A finding that was left out is returned as RV(waived).
+    type: list
+    elements: raw
+    default: []
+  process_environment:
+    description:
+      - Whether the process environment of the module takes part, and wins over the files, as that of a shell does in
+        which C(docker compose) is called.
+    type: bool
+    default: false
+  fail_on:
+    description: The severity from which a finding makes the task fail.
+    type: str
+    choices: [error, warning, never]
+    default: error
+seealso:
+  - plugin: tria.production.to_env
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Validate the env file of a stack
+  tria.production.env_validate:
+    files: [/opt/shop/current/.env]
+    schema:
+      variables:
+        DATABASE_URL: {type: url, schemes: [postgresql], required: true, secret: true}
+        SECRET_KEY: {type: str, min_length: 32, required: true, secret: true}
+        TAX_RATE: {type: float, min: 0.0, max: 1.0, required: true}
+        ENVIRONMENT: {type: str, choices: [development, staging, production], required: true}
+      required_together: [[XERO_CLIENT_ID, XERO_CLIENT_SECRET, XERO_TENANT_ID, XERO_REFRESH_TOKEN]]
+      required_if: [[ENVIRONMENT, production, [SENTRY_DSN]]]
+      consistent:
+        - {url: DATABASE_URL, user: POSTGRES_USER, password: POSTGRES_PASSWORD, path: POSTGRES_DB}
+
+- name: Validate what will be written, before anything is
+  tria.production.env_validate:
+    content: "{{ shop_environment | tria.production.to_env }}"
+    schema: "{{ lookup('ansible.builtin.file', 'env-schema.yml') | from_yaml }}"
+    waive:
+      - {name: SMTP_PASSWORD, rule: placeholder}
+"""
+
+RETURN = r"""
+valid:
+  description: Whether there is no finding of severity V(error).
+  returned: always, unless schema or waivers are wrong
+  type: bool
+  sample: false
+findings:
+  description: What is wrong, sorted by file and line.
+  returned: always, unless schema or waivers are wrong
+  type: list
+  elements: dict
+  sample:
+    - file: content
+      line: 0
+      variable: REDIS_HOST
+      rule: ENV001
+      name: required
+      severity: error
+      message: not set
+      remedy: Set it.
+  contains:
+    file:
+      description: The path of the file, or V(content). Of several, the last for a variable that is in none.
+      type: str
+      returned: success
+    line:
+      description: The line at which the statement begins, V(0) where there is none.
+      type: int
+      returned: success
+    variable:
+      description: Its name. What might be a piece of a value rather than a name is shown as V((a name\)).
+      type: str
+      returned: success
+    rule:
+      description: The rule's ID, which stays the same between versions.
+      type: str
+      returned: success
+    name:
+      description: The rule's name, which stays the same between versions.
+      type: str
+      returned: success
+    severity:
+      description: V(error) or V(warning).
+      type: str
+      returned: success
+    message:
+      description: What was found.
+      type: str
+      returned: success
+    remedy:
+      description: What to do.
+      type: str
+      returned: success
+waived:
+  description: Findings that O(waive) left out, in the form of RV(findings).
+  returned: always, unless schema or waivers are wrong
+  type: list
+  elements: dict
+  sample: []
+results:
+  description: The same as checks of the validation report. One for each good required variable, one for each finding.
+  returned: always, unless schema or waivers are wrong
+  type: list
+  elements: dict
+  sample:
+    - name: DATABASE_URL configured
+      category: Environment
+      status: pass
+      critical: true
+      duration_ms: 0.0
+      message: ""
+      remedy: ""
+      data: {}
+schema_errors:
+  description: Every mistake in the schema, with its place.
+  returned: when the schema is wrong
+  type: list
+  elements: str
+  sample: ["variables.TAX_RATE.min: must be a number"]
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.tria.production.plugins.module_utils._env import engine
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "files": {"type": "list", "elements": "path"},
+            "content": {"type": "str", "no_log": True},
+            "schema": {"type": "dict", "required": True},
+            "waive": {"type": "list", "elements": "raw", "default": []},
+            "process_environment": {"type": "bool", "default": False},
+            "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
+        },
+        mutually_exclusive=[("files", "content")],
+        required_one_of=[("files", "content")],
+        supports_check_mode=True,
+    )
+    try:
+        outcome = engine.check(module.params, os.environ)
+        outcome.require(module.params["fail_on"])
+    except ProductionError as exc:
+        module.fail_json(**exc.as_result())
+    if outcome.findings:
+        module.warn(outcome.table())
+    module.exit_json(changed=False, msg=outcome.table(), **outcome.as_dict())
+
+
+if __name__ == "__main__":
+    main()

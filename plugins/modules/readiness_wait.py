@@ -1,0 +1,209 @@
+#!/usr/bin/python
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: waits until all targets are ready, or says at once why one never will be."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: readiness_wait
+short_description: Wait until services are ready, or say at once why they never will be
+version_added: 0.1.0
+description:
+  - Waits for databases, caches, HTTP endpoints, containers and ports, all at the same time, and returns as soon as all
+    of them are ready.
+  - Ends at once, with the culprit, its last error and its last log lines, when waiting is useless. That is when a
+    container has ended, was killed for want of memory, restarts or does not exist, and when credentials, database or
+    certificate are wrong.
+  - Targets that are not critical are waited for too. When they do not get ready, the module succeeds and the outcome is
+    C(degraded).
+  - A container without a healthcheck counts as ready after it has been running for O(targets[].container.min_uptime).
+    A success that is older than a second when the last target gets ready is confirmed first.
+  - Nothing is changed. To look once, use M(tria.production.service_health).
+extends_documentation_fragment:
+  - tria.production.targets
+options:
+  timeout:
+    description: Seconds that all targets together have, on a clock that nobody can set.
+    type: float
+    default: 120.0
+  stable_for:
+    description: Seconds for which a target must have been good without a break before it is ready.
+    type: float
+    default: 0.0
+  successes:
+    description: How many attempts in a row must have been good before a target is ready.
+    type: int
+    default: 1
+  startup_grace:
+    description: Seconds for which containers may be missing. By default a missing container is a failure at once.
+    type: float
+    default: 0.0
+  interval_min:
+    description: Least number of seconds between two attempts. The interval grows with the time already waited, to 3% of it.
+    type: float
+    default: 0.02
+  interval_max:
+    description: Greatest number of seconds between two attempts.
+    type: float
+    default: 1.0
+seealso:
+  - module: tria.production.service_health
+"""
+
+EXAMPLES = r"""
+- name: Wait until the stack is ready
+  tria.production.readiness_wait:
+    timeout: 120
+    secrets: ["{{ postgres_password }}", "{{ redis_password }}"]
+    targets:
+      - name: migrations
+        container: {project: shop, service: migrate, one_shot: true}
+      - name: backend
+        container: {project: shop, service: backend, replicas: 2}
+      - name: database
+        postgres:
+          project: shop
+          service: postgres
+          dbname: shop
+          login_user: shop
+          login_password: "{{ postgres_password }}"
+      - name: cache
+        redis: {project: shop, service: redis, login_password: "{{ redis_password }}"}
+      - name: api
+        http: {url: "http://127.0.0.1:8080/health"}
+      - name: search
+        critical: false
+        tcp: {port: 9200}
+
+- name: Wait until the disk has room and the API has been good for five seconds
+  tria.production.readiness_wait:
+    stable_for: 5
+    successes: 3
+    targets:
+      - name: host
+        system: {max_disk_percent: 80}
+      - name: api
+        http: {url: "https://shop.example.org/health", ca_path: /etc/ssl/shop-ca.pem}
+"""
+
+RETURN = r"""
+elapsed:
+  description: Seconds waited.
+  returned: always
+  type: float
+  sample: 3.182
+overall_status:
+  description: V(healthy), V(degraded) (only trouble that is not critical) or V(unhealthy).
+  returned: always
+  type: str
+  sample: healthy
+results:
+  description:
+    - One graded check for each target, in their order. C(data) has C(ready), C(ready_after) (seconds), C(attempts),
+      C(flaps) (how often it was good and then not), C(phase) of the last attempt and C(timeline), and for failed ones
+      C(containers) with state, exit code, health log and last log lines.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: api
+      category: API
+      status: pass
+      critical: true
+      duration_ms: 4.2
+      message: GET answered 200
+      remedy: ""
+      data:
+        kind: http
+        healthy: true
+        ready: true
+        ready_after: 2.41
+        attempts: 37
+        flaps: 0
+        phase: ""
+        timeline:
+          - {after: 0.001, status: fail, message: "cannot connect to 127.0.0.1 port 8080: Connection refused"}
+          - {after: 2.41, status: pass, message: GET answered 200}
+culprit:
+  description: The target at fault. A dead container comes before what depends on it.
+  returned: failure
+  type: str
+  sample: backend
+cause:
+  description: What was found wrong with it and with the other targets.
+  returned: failure
+  type: str
+  sample: "container shop-backend-1 has ended (exit code 3) (after 0.4 s, phase container, attempts: 2)."
+remedy:
+  description: What to do.
+  returned: failure
+  type: str
+  sample: Read its last log lines (log_tail), correct the cause and start it again.
+phase:
+  description: How far the last attempt at the culprit came.
+  returned: failure
+  type: str
+  sample: container
+last_error:
+  description: What the last attempt at the culprit said.
+  returned: failure
+  type: str
+  sample: container shop-backend-1 has ended (exit code 3)
+attempts:
+  description: How often the culprit was looked at.
+  returned: failure
+  type: int
+  sample: 2
+exit_code:
+  description: Exit code of the culprit's container.
+  returned: failure
+  type: int
+  sample: 3
+health_log:
+  description: Last results of the engine's healthcheck of the culprit's container.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["1: connection refused"]
+log_tail:
+  description: Last log lines of the culprit's container, without secrets.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["phase redis: WRONGPASS invalid username-password pair"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.tria.production.plugins.module_utils import _probes, _waiting
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+
+def main() -> None:
+    times = ("timeout", "stable_for", "successes", "startup_grace", "interval_min", "interval_max")
+    module = AnsibleModule(
+        argument_spec={
+            **_probes.argument_spec(),
+            "timeout": {"type": "float", "default": 120.0},
+            "stable_for": {"type": "float", "default": 0.0},
+            "successes": {"type": "int", "default": 1},
+            "startup_grace": {"type": "float", "default": 0.0},
+            "interval_min": {"type": "float", "default": 0.02},
+            "interval_max": {"type": "float", "default": 1.0},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    settings = _waiting.Settings(**{name: options[name] for name in times})
+    try:
+        found = _waiting.wait(options["targets"], settings, options["secrets"], module.check_mode)
+    except ProductionError as exc:
+        module.fail_json(**exc.as_result())
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every rule finds the fault it is for, where it is, and shows no value."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+
+import pytest
+
+from ansible_collections.tria.production.plugins.module_utils._env import engine, sources
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, markdown
+from ansible_collections.tria.production.plugins.module_utils._env.schema import load
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+XERO = ["XERO_CLIENT_ID", "XERO_CLIENT_SECRET", "XERO_TENANT_ID", "XERO_REFRESH_TOKEN"]
+DATABASE = {"type": "url", "schemes": ["postgresql", "sqlite"]}
+PARTS = {
+    "consistent": [
+        {"url": "URL", "user": "USER_NAME", "password": "PASSWORD", "host": "HOST", "port": "PORT", "path": "DB"}
+    ]
+}
+
+
+def check(content, schema=None, **kwargs):
+    texts = content if isinstance(content, list) else [content]
+    return engine.validate([sources.from_content(text) for text in texts], load(schema or {}), **kwargs)
+
+
+def found(outcome):
+    return [(finding.rule.name, finding.variable, finding.line) for finding in outcome.findings]
+
+
+def of(**variable):
+    return {"variables": {"A": variable}}
+
+
+# schema, content, (rule, variable, line); the values are made of canaries where the rule leaves room for it
+CASES = [
+    (of(required=True), "", ("required", "A", 0)),
+    (of(required=True), "A=\n", ("empty", "A", 1)),
+    (of(required=True), "\nA='  '\n", ("empty", "A", 2)),
+    (of(type="int"), "A=canary\n", ("type", "A", 1)),
+    (of(type="int"), "A=1.5\n", ("type", "A", 1)),
+    (of(type="int"), "A=١\n", ("type", "A", 1)),
+    (of(type="float"), "A=canary\n", ("type", "A", 1)),
+    (of(type="float"), "A=nan\n", ("type", "A", 1)),
+    (of(type="float"), "A=1e999\n", ("type", "A", 1)),
+    (of(type="bool"), "A=canary\n", ("type", "A", 1)),
+    (of(**DATABASE), "A=canary\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=postgresql://canary\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=postgresql:///canary\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=postgresql://user:canary@host:port/database\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=postgresql://user:can/ary@host/db\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=postgresql://user:x@[canary]/db\n", ("url", "A", 1)),
+    (of(**DATABASE), "A='postgresql://u:x@h/can ary'\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=sqlite://\n", ("url", "A", 1)),
+    (of(**DATABASE), "A=canary://host/db\n", ("schemes", "A", 1)),
+    (of(**DATABASE), "A=postgres://canary/db\n", ("schemes", "A", 1)),
+    (of(pattern="^sk-"), "A=canary\n", ("pattern", "A", 1)),
+    (of(min_length=32, secret=True), "A=canary-q7Wv0\n", ("min_length", "A", 1)),
+    (of(max_length=3), "A=canary\n", ("max_length", "A", 1)),
+    (of(choices=["staging", "production"]), "A=canary\n", ("choices", "A", 1)),
+    (of(type="float", min=0.0, max=1.0), "A=8\n", ("range", "A", 1)),
+    (of(type="int", min=1), "A=0\n", ("range", "A", 1)),
+    (of(type="int", max=10), "A=11\n", ("range", "A", 1)),
+    (of(), "A=CHANGE_THIS_canary\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=canarycanary\n", ("placeholder", "A", 1)),
+    (of(**DATABASE), "A=postgresql://u:CHANGE_THIS_canary@h/db\n", ("placeholder", "A", 1)),
+    (of(type="url"), "A=https://your-canary.example.com\n", ("placeholder", "A", 1)),
+    ({}, "OTHER=your_canary\n", ("placeholder", "OTHER", 1)),
+    (
+        {"required_together": [XERO]},
+        "XERO_CLIENT_ID=canary\nXERO_CLIENT_SECRET=canary\nXERO_TENANT_ID=canary\n",
+        ("required_together", "XERO_REFRESH_TOKEN", 0),
+    ),
+    (
+        {"variables": {"B": {"allow_empty": True}, "C": {}}, "required_together": [["B", "C"]]},
+        "B=\nC=canary\n",
+        ("required_together", "B", 1),
+    ),
+    ({"required_one_of": [["B", "C"]]}, "B=\n", ("required_one_of", "B", 1)),
+    ({"mutually_exclusive": [["B", "C"]]}, "B=canary\nC=canary\n", ("mutually_exclusive", "C", 2)),
+    ({"required_if": [["B", "canary", ["C"]]]}, "B=canary\n", ("required_if", "C", 0)),
+    ({"required_if": [["B", "canary", ["C", "D"], True]]}, "B=canary\n", ("required_if", "C", 0)),
+    ({"variables": {"A": {"type": "bool"}}, "required_if": [["A", True, ["C"]]]}, "A=yes\n", ("required_if", "C", 0)),
+    ({"variables": {"A": {"default": "canary"}}, "required_if": [["A", "canary", ["C"]]]}, "", ("required_if", "C", 0)),
+    (PARTS, "URL=postgresql://u:canary%40@h/d\nPASSWORD=canary%40\n", ("consistent", "PASSWORD", 2)),
+    (PARTS, "URL=postgresql://canary:p@h/d\nUSER_NAME=other\n", ("consistent", "USER_NAME", 2)),
+    (PARTS, "URL=postgresql://u:p@canary/d\nHOST=other\n", ("consistent", "HOST", 2)),
+    (PARTS, "URL=postgresql://u:p@h/d\nPORT=5433\n", ("consistent", "PORT", 2)),
+    (PARTS, "URL=postgresql://u:p@h/canary\nDB=other\n", ("consistent", "DB", 2)),
+    (
+        {"variables": {"A": {"secret": True}, "B": {"secret": True}}},
+        "A=canary-q7\nB=canary-q7\n",
+        ("shared_secret", "B", 2),
+    ),
+    ({}, "A=1\nB C=canary\n", ("syntax", "", 2)),
+    ({}, "A='canary\n", ("syntax", "A", 1)),
+    ({}, "A=1\nB!canary=1\n", ("syntax", "", 2)),
+    ({}, "A=1\nB=\udcff\n", ("encoding", "", 2)),
+    ({}, "A=canary${canary\n", ("interpolation", "A", 1)),
+    ({}, "A=${CANARY:?canary}\n", ("interpolation", "A", 1)),
+    ({}, 'A="canary\\0000"\n', ("nul", "A", 1)),
+    ({}, "A=pa$canary\n", ("unset_reference", "A", 1)),
+    ({}, "A=can #ary\n", ("hash_cut", "A", 1)),
+    (of(secret=True), "A=canary-q7 # word\n", ("hash_cut", "A", 1)),
+    ({}, "A=#canary\n", ("hash_kept", "A", 1)),
+    ({}, "A=canary\nA=canary\n", ("duplicate", "A", 2)),
+    ({}, "A=1\nB\n", ("bare_key", "B", 2)),
+    (of(), "A=1\nCANARY=canary\n", ("unknown_variable", "CANARY", 2)),
+    ({"variables": {"REDIS_HOST": {}}}, "REDIS_HOTS=canary\n", ("near_miss", "REDIS_HOTS", 1)),
+    ({"variables": {"REDIS_HOST": {}}}, "RedisHost=canary\n", ("near_miss", "RedisHost", 1)),
+    (of(type="url", in_container=True), "A=redis://localhost:6379/0\n", ("localhost", "A", 1)),
+    (of(type="url", in_container=True), "A=redis://:canary@127.0.0.1/0\n", ("localhost", "A", 1)),
+    (of(type="url"), "A=redis://:can@ary@redis/0\n", ("unescaped", "A", 1)),
+    (of(type="url"), "A=redis://:canary%@redis/0\n", ("unescaped", "A", 1)),
+]
+
+
+@pytest.mark.parametrize(("schema", "content", "expected"), CASES)
+def test_rule(schema, content, expected):
+    outcome = check(content, schema)
+    assert found(outcome) == [expected]
+    shown = json.dumps([outcome.as_dict(), outcome.table()])
+    assert "canary" not in shown
+    assert "ary@" not in shown
+    assert outcome.valid == (RULES[expected[0]].severity != ERROR)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (DATABASE, "postgresql+psycopg2://tria:s3cr3tQ9@postgres:5432/tria_aibpo"),
+        (DATABASE, "postgresql://tria:s3%40cr3t@h1:5432,h2:5433/tria?sslmode=require"),
+        (DATABASE, "postgresql:///tria?host=/run/postgresql"),
+        (DATABASE, "postgresql://tria@[::1]:5432/tria"),
+        (DATABASE, "sqlite:///./ai_agent.db"),
+        ({"type": "url"}, "redis://redis:6379"),
+        ({"type": "int", "min": 1}, "100"),
+        ({"type": "float", "min": 0.0, "max": 1.0}, "0.08"),
+        ({"type": "float"}, "100000.00"),
+        ({"type": "bool"}, "True"),
+        ({"choices": ["default", "changeme"], "secret": True}, "changeme"),
+        ({"required": True, "allow_empty": True}, ""),
+        ({"type": "int"}, ""),
+    ],
+)
+def test_good_values_give_no_finding(variable, value):
+    assert found(check(f"A={value}\n", of(**variable))) == []
+
+
+def test_every_rule_is_planted_somewhere():
+    planted = {case[2][0] for case in CASES}
+    elsewhere = {
+        "text_after_quote",
+        "shell_override",
+        "file_missing",
+        "file_kind",
+        "file_unreadable",
+        "file_too_large",
+        "file_mode",
+    }
+    assert planted | elsewhere == set(RULES)
+    assert len({rule.id for rule in RULES.values()}) == len(RULES)
+
+
+def test_text_after_a_quote_is_not_shown_even_as_a_name():
+    outcome = check('A="can"ARY=q7\n', of())
+    assert found(outcome) == [("unknown_variable", engine.UNSHOWN, 1), ("text_after_quote", "A", 1)]
+    assert "ARY" not in json.dumps(outcome.as_dict()) + outcome.table()
+
+
+@pytest.mark.parametrize("piece", ["ZGVmZ2hpCanary", "canary", "deadbeef", "JBSWY3DPEHPK3PXPCANARY"])
+def test_a_torn_value_is_not_shown_as_a_name(piece):
+    outcome = check(f"A=-----BEGIN\n{piece}==\n", of())
+    assert ("unknown_variable", engine.UNSHOWN, 2) in found(outcome)
+    assert piece not in json.dumps(outcome.as_dict()) + outcome.table()
+
+
+def test_a_reference_is_named_only_where_its_name_is_no_secret():
+    outcome = check("A=$B$canary\nB=1\n")
+    assert [finding.message for finding in outcome.findings] == [
+        "refers to B, which is not set at this point, and gets nothing in its place",
+        RULES["unset_reference"].message,
+    ]
+
+
+def test_all_findings_at_once_sorted_and_in_the_table():
+    schema = {
+        "variables": {
+            "REDIS_HOST": {"required": True, "description": "The name of the Redis service."},
+            "SECRET_KEY": {"required": True, "secret": True, "min_length": 32},
+            "DATABASE_URL": DATABASE,
+        }
+    }
+    outcome = check("SECRET_KEY=CHANGE_THIS_canary\nDATABASE_URL=canary\nLEFT_OVER=1\n", schema)
+    assert outcome.table().splitlines() == [
+        "env_validate: 4 errors, 1 warning in content:",
+        "  error    REDIS_HOST    content    required: not set. Remedy: Set it: The name of the Redis service.",
+        "  error    SECRET_KEY    content:1  min_length: shorter than 32 characters. "
+        "Remedy: Generate a longer one: openssl rand -hex 32",
+        "  error    SECRET_KEY    content:1  placeholder: still holds a placeholder. "
+        "Remedy: Put the real value there; a secret comes from: openssl rand -hex 32",
+        "  error    DATABASE_URL  content:2  url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
+        "  warning  LEFT_OVER     content:3  unknown_variable: is not in the schema. Remedy: Remove it, or add it to the schema.",
+    ]
+
+
+def test_results_are_checks_of_the_report():
+    schema = {"variables": {"DATABASE_URL": {"required": True, **DATABASE}, "JWT_SECRET_KEY": {"required": True}}}
+    results = check("DATABASE_URL=sqlite:///x.db\nOTHER=1\n", schema).as_dict()["results"]
+    assert [(result["name"], result["category"], result["status"], result["critical"]) for result in results] == [
+        ("DATABASE_URL configured", "Environment", "pass", True),
+        ("JWT_SECRET_KEY configured", "Environment", "fail", True),
+        ("OTHER unknown_variable", "Environment", "warn", False),
+    ]
+
+
+def test_later_files_win_and_the_finding_names_the_winner():
+    outcome = check(["A=5\nB=1\n", "\nA=0\n"], {"variables": {"A": {"type": "int", "min": 1}, "B": {}}})
+    assert found(outcome) == [("range", "A", 2)]
+
+
+def test_process_environment_wins_and_says_so():
+    schema = of(type="int", max=3)
+    outcome = check("A=1\nB\n", schema, environ={"A": "canary", "B": "x"})
+    assert [finding.rule.name for finding in outcome.findings] == ["type", "shell_override", "unknown_variable"]
+    assert "canary" not in json.dumps(outcome.as_dict())
+    assert found(check("A=1\n", schema)) == []
+
+
+def test_waivers_take_findings_out_by_variable_or_rule():
+    schema = {"variables": {"A": {"min_length": 99}, "B": {"required": True}}}
+    waived = engine.waivers(["B", {"name": "A", "rule": "ENV011"}])
+    outcome = check("A=changeme\n", schema, waived=waived)
+    assert found(outcome) == [("min_length", "A", 1)]
+    assert [(finding.variable, finding.rule.name) for finding in outcome.waived] == [
+        ("B", "required"),
+        ("A", "placeholder"),
+    ]
+    assert engine.waivers([{"name": "A", "rule": "placeholder"}]) == {("A", "placeholder")}
+
+
+@pytest.mark.parametrize("waiver", [5, {}, {"name": 1}, {"name": "A", "rules": "x"}, {"name": "A", "rule": "ENV999"}])
+def test_wrong_waivers_are_refused(waiver):
+    with pytest.raises(ProductionError, match=r"waive\[1\]"):
+        engine.waivers(["A", waiver])
+
+
+@pytest.mark.parametrize(
+    ("content", "fail_on", "refused"),
+    [
+        ("", "error", True),
+        ("", "never", False),
+        ("A=1\nB=1\n", "error", False),
+        ("A=1\nB=1\n", "warning", True),
+        ("A=1\n", "warning", False),
+    ],
+)
+def test_fail_on(content, fail_on, refused):
+    outcome = check(content, of(required=True))
+    if not refused:
+        outcome.require(fail_on)
+        return
+    with pytest.raises(ProductionError) as caught:
+        outcome.require(fail_on)
+    assert caught.value.as_result()["msg"] == outcome.table()
+    assert caught.value.culprit == outcome.findings[0].variable
+
+
+def of_file(path):
+    return engine.validate([sources.from_file(str(path))], load(of(required=True)))
+
+
+def test_files_that_are_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin").write_bytes(b"A=1\nB=\xff\n")
+    os.chmod(tmp_path / "latin", 0o600)
+    assert found(of_file(tmp_path / "missing")) == [("file_missing", "", 0)]
+    assert found(of_file(tmp_path)) == [("file_kind", "", 0)]
+    assert found(of_file(tmp_path / "pipe")) == [("file_kind", "", 0)]
+    assert found(of_file("/dev/zero")) == [("file_kind", "", 0)]
+    assert found(of_file(tmp_path / "latin")) == [("encoding", "", 2)]
+
+
+def test_a_socket_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        assert found(of_file("socket")) == [("file_kind", "", 0)]
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "env").write_text("A=1\n", encoding="utf-8")
+
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sources.os, "open", refuse)
+    assert found(of_file(tmp_path / "env")) == [("file_unreadable", "", 0)]
+
+
+def test_a_file_that_is_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 10)
+    (tmp_path / "env").write_text("A=1234567890\n", encoding="utf-8")
+    os.chmod(tmp_path / "env", 0o600)
+    assert found(of_file(tmp_path / "env")) == [("file_too_large", "", 0)]
+
+
+def test_the_mode_of_a_file(tmp_path):
+    path = tmp_path / "env"
+    path.write_text("A=1\n", encoding="utf-8")
+    os.chmod(path, 0o640)
+    assert found(of_file(path)) == [("file_mode", "", 0)]
+    os.chmod(path, 0o600)
+    assert found(of_file(path)) == []
+
+
+def test_documentation_of_the_rules_is_current():
+    # to renew it: write what markdown() returns
+    documented = pathlib.Path(__file__).parents[4] / "docs" / "env-rules.md"
+    assert documented.read_text(encoding="utf-8") == markdown()

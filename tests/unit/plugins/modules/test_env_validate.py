@@ -1,0 +1,126 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`env_validate` from its arguments to its JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.tria.production.plugins.modules import env_validate
+
+SCHEMA = {
+    "variables": {
+        "DATABASE_URL": {"type": "url", "schemes": ["postgresql"], "required": True, "secret": True},
+        "SECRET_KEY": {"min_length": 32, "required": True, "secret": True},
+        "REDIS_HOST": {"required": True},
+    }
+}
+GOOD = "DATABASE_URL=postgresql://tria:q7Wv0xZ@db/tria\nSECRET_KEY=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\nREDIS_HOST=redis\n"
+
+
+def run(capsys, check_mode=False, **args):
+    """The exit status of the module and what it printed."""
+    with patch_module_args({"schema": SCHEMA, **args, "_ansible_check_mode": check_mode}), pytest.raises(
+        SystemExit
+    ) as ended:
+        env_validate.main()
+    output = capsys.readouterr().out
+    return ended.value.code, json.loads(output), output
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_good_content(capsys, check_mode):
+    code, result, _output = run(capsys, check_mode, content=GOOD)
+    assert code == 0
+    assert result["changed"] is False
+    assert result["valid"] is True
+    assert result["findings"] == result["waived"] == []
+    assert [row["name"] for row in result["results"]] == [
+        "DATABASE_URL configured",
+        "SECRET_KEY configured",
+        "REDIS_HOST configured",
+    ]
+    assert result["msg"] == "env_validate: nothing to report in content"
+
+
+def test_all_errors_at_once_and_no_value(capsys):
+    content = "DATABASE_URL=postgresql://tria:can/ary@db\nSECRET_KEY=CHANGE_THIS_canary\nB=pa$canary\nCANARY\n"
+    code, result, output = run(capsys, content=content)
+    assert code == 1 and result["failed"] is True and result["valid"] is False
+    assert result["msg"].startswith("env_validate: 4 errors, 3 warnings in content:\n  error")
+    assert result["cause"] == "4 errors, 3 warnings in content"
+    assert "REDIS_HOST" in result["culprit"] and result["remedy"]
+    assert "canary" not in output and "can/" not in output and "ary@" not in output
+    assert result["invocation"]["module_args"]["content"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def test_short_content_does_not_blank_the_words_of_messages(capsys):
+    _code, result, _output = run(capsys, content="A=1\n")
+    assert "*" not in result["msg"]
+    assert {finding["message"] for finding in result["findings"]} == {"not set", "is not in the schema"}
+
+
+def test_files(capsys, tmp_path):
+    first, second = tmp_path / "first.env", tmp_path / "second.env"
+    first.write_text(GOOD, encoding="utf-8")
+    second.write_text("REDIS_HOST=\n", encoding="utf-8")
+    for path in (first, second):
+        os.chmod(path, 0o600)
+    assert run(capsys, files=[str(first)])[0] == 0
+    code, result, _output = run(capsys, files=[str(first), str(second)])
+    assert code == 1
+    assert [(row["file"], row["line"], row["name"]) for row in result["findings"]] == [(str(second), 1, "empty")]
+
+
+def test_warnings_are_shown_and_fail_only_when_asked(capsys, tmp_path, monkeypatch):
+    warned = []
+    monkeypatch.setattr(env_validate.AnsibleModule, "warn", lambda _self, text: warned.append(text))
+    path = tmp_path / "env"
+    path.write_text(GOOD, encoding="utf-8")
+    os.chmod(path, 0o644)
+    code, result, _output = run(capsys, files=[str(path)])
+    assert code == 0 and result["valid"] is True
+    assert len(warned) == 1 and "file_mode" in warned[0]
+    assert run(capsys, files=[str(path)], fail_on="warning")[0] == 1
+
+
+def test_never_fails_but_says_what_is_wrong(capsys):
+    code, result, _output = run(capsys, content="A=1\n", fail_on="never")
+    assert code == 0 and result["valid"] is False and len(result["findings"]) == 4
+
+
+def test_waive(capsys):
+    code, result, _output = run(
+        capsys, content="REDIS_HOST=redis\n", waive=["DATABASE_URL", {"name": "SECRET_KEY", "rule": "required"}]
+    )
+    assert code == 0 and [row["variable"] for row in result["waived"]] == ["DATABASE_URL", "SECRET_KEY"]
+
+
+def test_process_environment(capsys, monkeypatch):
+    monkeypatch.setenv("REDIS_HOST", "canary")
+    assert run(capsys, content=GOOD)[0] == 0
+    _code, result, output = run(capsys, content=GOOD, process_environment=True)
+    assert [row["name"] for row in result["findings"]] == ["shell_override"]
+    assert "canary" not in output
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({}, "one of the following is required: files, content"),
+        ({"files": ["a"], "content": "A=1"}, "mutually exclusive"),
+        ({"content": "", "schema": {"variable": {}}}, "schema: unknown key 'variable', did you mean 'variables'?"),
+        ({"content": "", "waive": [5]}, "waive[0]: is neither a name nor {name, rule}."),
+        ({"content": "", "fail_on": "always"}, "value of fail_on must be one of"),
+    ],
+)
+def test_wrong_arguments(capsys, args, message):
+    code, result, _output = run(capsys, **args)
+    assert code == 1
+    assert message in result["msg"] or message.replace("schema:", "schema: 1 mistake: schema:") in result["msg"]

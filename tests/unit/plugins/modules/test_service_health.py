@@ -1,0 +1,86 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Module service_health as Ansible runs it: options in, JSON out."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.tria.production.plugins.modules import service_health
+
+
+def run(capsys, **options):
+    with patch_module_args(options):
+        with pytest.raises(SystemExit) as ended:
+            service_health.main()
+    return ended.value.code, json.loads(capsys.readouterr().out)
+
+
+def tcp(port, **options):
+    return {"name": "port", "tcp": {"port": port}, **options}
+
+
+@pytest.fixture()
+def listening():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+@pytest.fixture()
+def closed():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_good(capsys, listening, check_mode):
+    code, result = run(capsys, targets=[tcp(listening)], timeout=5, _ansible_check_mode=check_mode)
+    assert code == 0 and result["changed"] is False
+    assert result["overall_status"] == "healthy" and result["results"][0]["status"] == "pass"
+
+
+def test_failure_names_culprit_cause_and_remedy(capsys, closed):
+    code, result = run(capsys, targets=[tcp(closed)], timeout=0.3)
+    assert code == 1 and result["failed"] is True
+    assert result["culprit"] == "port" and "Connection refused" in result["cause"]
+    assert result["remedy"] and result["msg"].startswith("port: ")
+    assert result["results"][0]["status"] == "fail"
+
+
+def test_not_critical(capsys, closed):
+    code, result = run(capsys, targets=[tcp(closed, critical=False)], timeout=0.3)
+    assert code == 0 and result["overall_status"] == "degraded"
+
+
+@pytest.mark.parametrize(
+    "target, expected",
+    [
+        ({"name": "x"}, "one of the following is required"),
+        ({"name": "x", "tcp": {"port": 1}, "system": {}}, "mutually exclusive"),
+        ({"name": "x", "tcp": {"port": 1, "project": "p"}}, "required together"),
+        ({"name": "x", "tcp": {}}, "missing required arguments: port"),
+        ({"tcp": {"port": 1}}, "missing required arguments: name"),
+        ({"name": "x", "system": {}, "ftp": {}}, "Unsupported parameters"),
+    ],
+)
+def test_impossible_targets(capsys, target, expected):
+    code, result = run(capsys, targets=[target])
+    assert code == 1 and expected in result["msg"]
+
+
+def test_passwords_do_not_show(capsys, closed):
+    target = {"name": "cache", "redis": {"port": closed, "login_password": "very-secret-1"}}
+    _code, result = run(capsys, targets=[target], timeout=0.3, secrets=["very-secret-2"])
+    assert "very-secret" not in json.dumps(result)
+
+
+@pytest.mark.parametrize("fail_on, expected", [("never", 0), ("unhealthy", 0), ("degraded", 1)])
+def test_fail_on(capsys, closed, fail_on, expected):
+    code, result = run(capsys, targets=[tcp(closed, critical=False)], fail_on=fail_on)
+    assert code == expected and result["health"]["status"] == "degraded"
