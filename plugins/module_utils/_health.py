@@ -130,6 +130,8 @@ def _error(bad: list[_result.CheckResult], total: int, details: dict[str, t.Any]
     causes = "; ".join(f"{one.name}: {one.message}" for one in bad)
     remedies = list(dict.fromkeys(f"{one.name}: {one.remedy}" for one in bad if one.remedy))
     return ProductionError(
-        ", ".join(one.name for one in bad), f"{len(bad)} of {total} targets are not good. {causes}.", " ".join(remedies),
+        ", ".join(one.name for one in bad),
+        f"{len(bad)} of {total} targets are not good. {causes}.",
+        " ".join(remedies),
         **details,
     )

@@ -131,6 +131,7 @@ class Releases:
                 "compose_files": [*desired.compose_files, OVERLAY],
                 "profiles": desired.profiles,
                 "images": images,
+                "targets": _compose.container_targets(desired.project, desired.compose, desired.profiles),
             }
             _atomic.write_file(os.path.join(partial, RECORD), json.dumps(record, indent=2, sort_keys=True) + "\n", 0o600)
             os.rename(partial, path)

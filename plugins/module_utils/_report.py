@@ -51,14 +51,14 @@ _CHECK_FIELDS = [field.name for field in dataclasses.fields(CheckResult)]
 def report(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
     """Build the document, write every view of it, point `latest` at it.
 
-    Returns `report` (path of the JSON file), `overall_status`, the counts and `lines`. Raises `ProductionError`; when
+    Returns `report` (path of the JSON file), `overall_status`, the counts, `lines` and `verdict`. Raises `ProductionError`; when
     only the writing failed, with the verdict and the lines as `details`.
     """
     made = redact_tree(document(options, time.time()), options["secrets"], guess=False)
     folder = os.path.join(_checked(options, "path"), _checked(options, "release"))
     path = os.path.join(folder, _checked(options, "name") + ".json")
     told = {key: made[key] for key in ("overall_status", "total_checks", "passed_checks", "skipped_checks")}
-    told["lines"] = lines(made)
+    told.update(lines=lines(made), verdict=verdict(made))
     if not check_mode:
         try:
             _write(made, options["path"], options["release"], options["name"])
@@ -160,8 +160,13 @@ def lines(made: dict[str, t.Any]) -> list[str]:
         shown += ["", f"📋 {category}"]
         for row in rows:
             shown.extend(_check_lines(row, several))
+    return [*shown, "", *verdict(made)]
+
+
+def verdict(made: dict[str, t.Any]) -> list[str]:
+    """The last lines of the report: the count, what stopped the run, the verdict."""
     skipped = f" ({made['skipped_checks']} skipped)" if made["skipped_checks"] else ""
-    shown += ["", f"📊 OVERALL STATUS: {made['passed_checks']}/{made['total_checks']} checks passed{skipped}"]
+    shown = [f"📊 OVERALL STATUS: {made['passed_checks']}/{made['total_checks']} checks passed{skipped}"]
     failure = made.get("failure")
     if failure:
         where = " on ".join(filter(None, [failure.get("gate"), failure.get("host")]))

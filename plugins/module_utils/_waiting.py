@@ -26,6 +26,7 @@ _MAX_THREADS = 256  # a target that never answers holds a thread for its timeout
 _GROWTH = 0.03  # the interval as a part of the time waited: an answer is never later than that
 _JITTER = 0.2
 _COALESCE = 0.004  # s; attempts due within it start together: 200 targets must not mean 200 wake-ups
+_CONNECTS_PER_SECOND = 5000  # more would cost more processor time than the milliseconds are worth
 _FULL_PROBE_EVERY = 10  # failed connects to a remembered address before it is looked up again
 _SECOND_LOOK = 0.1  # s after an event: the Engine may tell before its own record has changed
 _FRESH = 1.0  # s; a success older than that when the last target gets ready is confirmed before it counts
@@ -109,7 +110,8 @@ def wait(
 
 class _Waiter:
     def __init__(self, targets: list[Target], settings: Settings, session: Session) -> None:
-        self._settings = settings
+        least = max(settings.interval_min, min(settings.interval_max, len(targets) / _CONNECTS_PER_SECOND))
+        self._settings = dataclasses.replace(settings, interval_min=least)
         self._session = session
         self._watches = [Watch(target) for target in targets] + [Watch(one, guard=True) for one in _guards(targets)]
         self._begun = time.monotonic()

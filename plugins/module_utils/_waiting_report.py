@@ -61,7 +61,11 @@ def _as_result(watch: Watch, details: dict[str, t.Any]) -> _result.CheckResult:
 
 
 def _error(
-    culprits: list[Watch], explained: dict[str, dict[str, t.Any]], elapsed: float, timeout: float, values: dict[str, t.Any]
+    culprits: list[Watch],
+    explained: dict[str, dict[str, t.Any]],
+    elapsed: float,
+    timeout: float,
+    values: dict[str, t.Any],
 ) -> ProductionError:
     first = culprits[0]
     result = _as_result(first, {})

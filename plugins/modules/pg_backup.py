@@ -13,13 +13,14 @@ short_description: Make a verified, crash-safe PostgreSQL backup
 version_added: "0.1.0"
 author: tria.production contributors (@tria-production)
 description:
-  - Dumps one database with C(pg_dump) in its custom format, of a server in a container with the container's own tools, or of
-    a server that the host's own client reaches; compresses it, and writes the roles and tablespaces beside it.
+  - Dumps one database with C(pg_dump) in its custom format, of a server in a container with the container's own tools,
+    or of a server that the host's own client reaches; compresses it, and writes the roles and tablespaces beside it.
   - A dump gets its name only after all of it was read back from the disk, through SHA-256, the decompressor with its
-    checksum, and the server's own C(pg_restore). The manifest, C(<dump>.json), is written last; a dump without a manifest
-    is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as they were.
-  - The stream out of a container is not hashed inside it. A loss on the way is noticed by C(pg_restore), which has to find
-    every entry of the table of contents, block by block.
+    checksum, and the server's own C(pg_restore). The manifest, C(<dump>.json), is written last; a dump without a
+    manifest is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as
+    they were.
+  - The stream out of a container is not hashed inside it. A loss on the way is noticed by C(pg_restore), which has to
+    find every entry of the table of contents, block by block.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
@@ -75,8 +76,8 @@ options:
     description:
       - What to do when the container does not exist, as before the first deploy.
       - V(fail) fails.
-      - V(skip_if_no_data) skips the backup, unless volumes of the Compose project exist, because they may hold data that
-        would not be backed up. Only named volumes can be seen, not folders that are mounted.
+      - V(skip_if_no_data) skips the backup, unless volumes of the Compose project exist, because they may hold data
+        that would not be backed up. Only named volumes can be seen, not folders that are mounted.
       - V(skip) skips the backup in any case, and names the volumes.
       - A container that exists but does not run is always a failure.
     type: str
@@ -84,7 +85,8 @@ options:
     default: fail
   login_host:
     description:
-      - Host of the server, or the folder of its socket, as seen from where the tools run. The default is the local socket.
+      - Host of the server, or the folder of its socket, as seen from where the tools run. The default is the local
+        socket.
     type: str
   login_port:
     description:
@@ -268,7 +270,7 @@ cause:
   description: What was observed.
   returned: failure
   type: str
-  sample: has 12.5 MiB free, the backup of database tria_aibpo in container tria-postgres-1 is expected to take 34.1 MiB.
+  sample: has 12.5 MiB free, the backup of database shop in container shop-postgres-1 is expected to take 34.1 MiB.
 remedy:
   description: What to do.
   returned: failure

@@ -42,7 +42,9 @@ options:
     type: float
     default: 0.0
   interval_min:
-    description: Least number of seconds between two attempts. The interval grows with the time already waited, to 3% of it.
+    description:
+      - Least number of seconds between two attempts. The interval grows with the time already waited, to 3% of it.
+      - With more than a hundred targets it is longer, so that there are no more than 5000 attempts in a second.
     type: float
     default: 0.02
   interval_max:

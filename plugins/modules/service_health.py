@@ -88,8 +88,8 @@ overall_status:
   sample: healthy
 health:
   description:
-    - The readiness document, with one entry in C(services) for each target. C(overall_healthy) says whether all critical
-      targets are good. C(healthy) of a service is null when it was not looked at.
+    - The readiness document, with one entry in C(services) for each target. C(overall_healthy) says whether all
+      critical targets are good. C(healthy) of a service is null when it was not looked at.
   returned: always
   type: dict
   sample:

@@ -161,6 +161,14 @@ lines:
     - ""
     - "📊 OVERALL STATUS: 1/2 checks passed"
     - "❌ NOT PRODUCTION READY"
+verdict:
+  description: The last of RV(lines), from the overall status on.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - "📊 OVERALL STATUS: 15/15 checks passed"
+    - "🎉 ✓ PRODUCTION READY!"
 """
 
 from ansible.module_utils.basic import AnsibleModule

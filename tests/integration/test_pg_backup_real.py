@@ -64,7 +64,9 @@ INSERT INTO "odd schema"."odd -- table" SELECT decode(md5(g::text), 'hex') FROM 
 CREATE VIEW cheap AS SELECT * FROM catalog WHERE price < 10;
 CREATE ROLE reporting;
 """
-BULK_SQL = "CREATE TABLE bulk AS SELECT g, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b FROM generate_series(1, 600000) g"
+BULK_SQL = """
+CREATE TABLE bulk AS SELECT g, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b FROM generate_series(1, 600000) g
+"""
 TABLES = ["catalog", '"odd schema"."odd -- table"']
 
 
@@ -288,7 +290,7 @@ def test_check_mode_writes_nothing(backup: t.Any, dest: pathlib.Path) -> None:
 
 def test_retention_keeps_the_newest_and_the_pinned(backup: t.Any, dest: pathlib.Path) -> None:
     pinned = backup(dbname="postgres", pin=True)["backup"]["path"]
-    first, second, third = (backup(dbname="postgres", keep_last=2) for _ in range(3))
+    first, second, third = (backup(dbname="postgres", keep_last=2) for _round in range(3))
     assert first["deleted"] == second["deleted"] == []
     assert third["deleted"] == [first["backup"]["path"]]
     kept = {pinned, second["backup"]["path"], third["backup"]["path"]}
@@ -302,7 +304,8 @@ def test_a_full_disk_leaves_older_backups_alone(backup: t.Any, server: Postgres,
     made = backup(dest=dest, globals=False)["backup"]
     subprocess.run(["mount", "-o", f"remount,size={made['size_bytes'] + (44 << 20)}", str(small_disk)], check=True)
     server.psql(
-        "CREATE TABLE incompressible AS SELECT sha512((g || random()::text)::bytea) AS v FROM generate_series(1, 500000) g"
+        "CREATE TABLE incompressible AS"
+        " SELECT sha512((g || random()::text)::bytea) AS v FROM generate_series(1, 500000) g"
     )
     before = {path.name: path.read_bytes() for path in dest.iterdir() if path.name.startswith("tria")}
     try:

@@ -71,7 +71,7 @@ class Meter:
 
 
 class Writer:
-    """Compresses into `file`. After the `with` block: `size_bytes`, `sha256` of the file, `archive_bytes` before compression."""
+    """Compresses into `file`. After `finish`: `size_bytes`, `sha256` of the file, `archive_bytes` put in."""
 
     def __init__(self, file: t.Any, compression: str, level: int) -> None:
         self._meter = Meter(file)

@@ -139,8 +139,8 @@ class Job:
     def _need_space(self, facts: Facts, siblings: list[manifest.Manifest]) -> None:
         """Fails when the dump is not expected to fit.
 
-        Expected is what the last backup took for each byte of the database and a quarter more; for a first one as much as
-        the database has, twice that without compression (a dump is text, and stored values may be compressed).
+        Expected is what the last backup took for each byte of the database and a quarter more; for a first one as much
+        as the database has, twice that without compression (a dump is text, and stored values may be compressed).
         """
         ratio = 2.0 if self.compression == "none" else 1.0
         like = [each for each in siblings if each.compression == self.compression]
@@ -242,7 +242,7 @@ class Job:
         return archive.parse_list(listing.data.decode("utf-8", "replace"))
 
     def _read_fully(self, feed: t.Iterator[bytes]) -> None:
-        """Every byte through SHA-256, the decompressor and the server's own pg_restore, which must find all its entries."""
+        """Every byte through SHA-256, the decompressor and the server's own pg_restore, which must find all entries."""
         try:
             self.source.run(["pg_restore", "--format=custom", "--file=/dev/null"], self.deadline, feed=feed)
         except ProductionError as exc:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The folder of the backups: one writer at a time, nothing half-written under a backup's name. Private to the collection.
+"""The folder of the backups: one writer at a time, nothing half-written under a backup's name.
 
-A backup is published by renames: its files first, its manifest last. The lock file holds what its owner is doing, so
-that the next owner can clean up after one that was killed.
+Private to the collection. A backup is published by renames: its files first, its manifest last. The lock file holds
+what its owner is doing, so that the next owner can clean up after one that was killed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RECORD_BYTES = 4096
 
 
 def free_bytes(folder: str) -> int:
-    """What an unprivileged writer has left on the folder's file system; of its nearest parent while it does not exist."""
+    """What an unprivileged writer has left on the folder's file system, or its parent's while it does not exist."""
     path = os.path.abspath(folder)
     while not os.path.isdir(path):
         path = os.path.dirname(path)
@@ -140,7 +140,7 @@ class Draft:
 
 
 def remove(folder: str, record: manifest.Manifest) -> None:
-    """Takes a backup away. Its files lose their names before its manifest does, so a crash leaves nothing that counts."""
+    """Takes a backup away. Its files lose their names before its manifest does: a crash leaves nothing that counts."""
     for each in record.files:
         os.rename(os.path.join(folder, each.file), os.path.join(folder, _PARTIAL + each.file))
     os.unlink(os.path.join(folder, record.dump.file + manifest.SUFFIX))

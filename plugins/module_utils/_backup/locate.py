@@ -24,8 +24,8 @@ class Absent(Exception):
 def find(client: t.Any, selection: dict[str, t.Any], when_absent: str) -> dict[str, t.Any]:
     """The running container that `selection` (`name`, or `project` and `service`) means.
 
-    `client` is a `docker.APIClient`. Raises `Absent` when there is none and `when_absent` allows it, `ProductionError` in every other case. A container that
-    is there but does not run is always an error: it has data that cannot be dumped.
+    `client` is a `docker.APIClient`. Raises `Absent` when there is none and `when_absent` allows it, `ProductionError`
+    in every other case. A container that is there but does not run is always an error: its data cannot be dumped.
     """
     try:
         return _find(client, selection, when_absent)
@@ -69,8 +69,8 @@ def _absence(client: t.Any, title: str, selection: dict[str, t.Any], when_absent
         return ProductionError(
             title,
             f"has no container, but its project has data that would not be backed up, in {', '.join(volumes)}.",
-            f"Start it (docker compose -p {project} up -d --wait {selection['service']}) and run again, remove the volumes, or"
-            " say that no backup is wanted with when_absent=skip.",
+            f"Start it (docker compose -p {project} up -d --wait {selection['service']}) and run again, remove the"
+            " volumes, or say that no backup is wanted with when_absent=skip.",
             volumes=volumes,
         )
     return ProductionError(title, f"does not exist.{kept}", "Check the name; see: docker ps --all", volumes=volumes)
@@ -87,7 +87,7 @@ def _not_running(client: t.Any, container: dict[str, t.Any]) -> ProductionError:
     return ProductionError(
         f"container {name}",
         f"is {state['Status']} (exit code {state['ExitCode']}), so its database cannot be backed up.",
-        f"Start it (docker {'unpause' if state['Paused'] else 'start'} {name}) and run again; if it never held data, remove"
-        " it with its volumes.",
+        f"Start it (docker {'unpause' if state['Paused'] else 'start'} {name}) and run again; if it never held data,"
+        " remove it with its volumes.",
         log=log,
     )

@@ -45,7 +45,7 @@ class Deadline:
 
 @contextlib.contextmanager
 def stop_signals() -> t.Iterator[None]:
-    """Turns SIGTERM, SIGHUP (a lost connection) and SIGINT into one `Interrupted`, so that clean-up runs undisturbed."""
+    """Turns SIGTERM, SIGHUP (a lost connection) and SIGINT into one `Interrupted`: clean-up then runs undisturbed."""
     stopping = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     caught = [each for each in stopping if signal.getsignal(each) is not signal.SIG_IGN]  # nohup means it
 

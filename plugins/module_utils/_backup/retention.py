@@ -12,9 +12,9 @@ from ansible_collections.tria.production.plugins.module_utils._backup.manifest i
 def expired(backups: list[Manifest], keep_last: int, newest: str) -> list[Manifest]:
     """Those of `backups` (oldest first, of one database) that are older than its `keep_last` newest verified ones.
 
-    Only verified, unpinned backups count, so that a pinned or an unverified one never pushes a good one out; while there
-    are fewer than `keep_last` of them, nothing expires. `newest` is the dump just made: it counts as the newest even when
-    the clock was set back and its date says that it is old.
+    Only verified, unpinned backups count, so that a pinned or an unverified one never pushes a good one out; while
+    there are fewer than `keep_last` of them, nothing expires. `newest` is the dump just made: it counts as the newest
+    even when the clock was set back and its date says that it is old.
     """
     unpinned = sorted((each for each in backups if not each.pinned), key=lambda each: each.dump.file == newest)
     counted = [place for place, each in enumerate(unpinned) if each.verified != "none"]

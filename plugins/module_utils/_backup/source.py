@@ -35,7 +35,8 @@ SELECT json_build_object(
     'tables', count(*))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+  AND NOT EXISTS (SELECT FROM pg_depend d
+                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 """
 
 _TERMINATE_SQL = """
@@ -153,7 +154,7 @@ class Server:
     def terminate(self, application_name: str) -> None:
         """Ends every backend of that application name, and returns when they are gone; raises `ProductionError`.
 
-        Killing the client is not enough: `docker exec` leaves its child alive, and a dump that lives on holds its locks.
+        Killing the client is not enough: `docker exec` leaves its child alive, and such a dump holds its locks.
         """
         deadline = Deadline(_CLEANUP_SECONDS)
         sql = _TERMINATE_SQL.format(name=_literal(application_name))

@@ -101,7 +101,7 @@ def argument_spec() -> dict[str, t.Any]:
 
 
 def parse(entries: list[dict[str, t.Any]]) -> list[_base.Target]:
-    """Targets from validated module options; raises `ProductionError` for a name used twice and for impossible times."""
+    """Targets from validated module options; raises `ProductionError` for duplicate names and impossible times."""
     targets: dict[str, _base.Target] = {}
     for entry in entries:
         name = entry["name"]
@@ -147,10 +147,11 @@ def observe(
         seen = _graded(target, kind.probe(target.options, attempt), (time.monotonic() - started) * 1000)
     except _base.ProbeFailure as exc:
         seen = Observation(
-            _result.FAIL, str(exc), exc.remedy, exc.data, phase=exc.phase, permanent=exc.permanent, retry_in=exc.retry_in
+            _result.FAIL, str(exc), exc.remedy, exc.data,
+            phase=exc.phase, permanent=exc.permanent, retry_in=exc.retry_in,
         )
     except TimeoutError as exc:
-        seen = Observation(_result.FAIL, str(exc), "See whether it hangs; raise timeout if it is only slow.", phase="answer")
+        seen = Observation(_result.FAIL, str(exc), "Does it hang? Raise timeout if it is only slow.", phase="answer")
     except (ConnectionError, ssl.SSLError) as exc:
         seen = Observation(_result.FAIL, f"the connection broke: {exc}", "See the service's log.", phase="answer")
     except _deps.MissingLibrary as exc:
@@ -170,7 +171,7 @@ def observe(
 
 
 def known_addresses(target: _base.Target, memory: dict[str, t.Any]) -> list[tuple[t.Any, t.Any]]:
-    """(family, socket address) pairs at which a cheap connect can go before the probe; [] where that takes a look-up."""
+    """(family, socket address) pairs for a cheap connect before the probe; [] where that takes a look-up."""
     endpoint = getattr(KINDS[target.kind], "endpoint", None)
     if endpoint is None:
         return []

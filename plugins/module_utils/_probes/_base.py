@@ -41,7 +41,7 @@ class Target:
 
 @dataclasses.dataclass
 class Outcome:
-    """What a probe returns when its target is good. Each of `warnings` makes that a `warn`; `skipped` makes it a `skip`."""
+    """What a probe returns when its target is good. Any of `warnings` makes that a `warn`; `skipped` a `skip`."""
 
     message: str = ""
     data: dict[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -121,7 +121,7 @@ class Session:
 
     @contextlib.contextmanager
     def docker(self) -> t.Iterator[t.Any]:
-        """A Docker client for one thread; raises `ProductionError` when the Engine does not answer, `MissingLibrary`."""
+        """A Docker client for one thread; raises `MissingLibrary`, `ProductionError` when the Engine fails."""
         docker = _deps.load("docker")
         with self._lock:
             client = self._idle_clients.pop() if self._idle_clients else None

@@ -123,7 +123,8 @@ def _without_password(url: str) -> str:
 
 def _follow(options: dict[str, t.Any], method: str, attempt: _base.Attempt) -> _Answer:
     url, host = options["url"], attempt.host
-    allowed = options["follow_redirects"] == "all" or (options["follow_redirects"] == "safe" and method in _SAFE_METHODS)
+    followed = options["follow_redirects"]
+    allowed = followed == "all" or (followed == "safe" and method in _SAFE_METHODS)
     for _hop in range(_MAX_REDIRECTS):
         answer = _request(options, method, url, host, attempt.budget)
         location = answer.headers.get("Location")
@@ -135,7 +136,7 @@ def _follow(options: dict[str, t.Any], method: str, attempt: _base.Attempt) -> _
         url = target
         if answer.status == 303:
             method = "GET"
-    raise _base.ProbeFailure(f"more than {_MAX_REDIRECTS} redirects", "Correct url, or the server's redirects.", "redirect")
+    raise _base.ProbeFailure(f"more than {_MAX_REDIRECTS} redirects", "Correct url or the redirects.", "redirect")
 
 
 def _request(options: dict[str, t.Any], method: str, url: str, host: str | None, budget: _base.Budget) -> _Answer:
@@ -213,7 +214,9 @@ def differences(expected: t.Any, actual: t.Any, path: str = "") -> list[str]:
     same = expected == actual and isinstance(expected, bool) == isinstance(actual, bool)
     if same:
         return []
-    return [f"{path} is missing" if actual is _ABSENT else f"{path} is {json.dumps(actual)} instead of {json.dumps(expected)}"]
+    if actual is _ABSENT:
+        return [f"{path} is missing"]
+    return [f"{path} is {json.dumps(actual)} instead of {json.dumps(expected)}"]
 
 
 def _lookup(document: t.Any, key: str) -> t.Any:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kind `redis`: answers PING, takes the password, has loaded its data, keeps what is written. Private to the collection.
+"""Kind `redis`: takes the password, has loaded its data, keeps what is written. Private to the collection.
 
 Speaks the protocol (RESP2) itself: the few commands needed are simpler than the differences between client library
 releases, a target needs no library, and every byte stays within the attempt's budget.

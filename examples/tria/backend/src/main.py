@@ -26,6 +26,7 @@ from production.lifecycle_manager import LifecycleManager
 from production.startup_orchestrator import StartupError
 
 _log = logging.getLogger("main")
+_LAST_REQUESTS_SECONDS = 0.1
 
 
 class Server(uvicorn.Server):
@@ -38,6 +39,13 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _log.info("ready to accept traffic")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        # uvicorn closes connections without a request at once: whoever just connected may have one on its way.
+        await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+        await super().shutdown(sockets)
 
     def force(self) -> None:
         """Do not wait for running requests any longer."""

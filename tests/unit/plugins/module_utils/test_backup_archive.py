@@ -114,7 +114,7 @@ def test_an_archive_of_another_length_is_noticed(path: pathlib.Path) -> None:
 def test_memory_is_bounded_however_well_it_compresses(path: pathlib.Path, compression: str) -> None:
     with open(path, "wb") as file:
         writer = archive.Writer(file, compression, 1)
-        for _ in range(200):
+        for _round in range(200):
             writer.write(bytes(1 << 20))
         writer.finish()
     tracemalloc.start()

@@ -40,7 +40,7 @@ def test_status_and_the_end_of_a_long_stderr() -> None:
 
 def test_a_program_that_reads_only_the_head_of_its_input() -> None:
     out: list[bytes] = []
-    endless = (b"x" * 100_000 for _ in range(10_000))
+    endless = (b"x" * 100_000 for _round in range(10_000))
     status, _stderr = process.run(["head", "-c", "5"], ENV, Deadline(20), feed=endless, sink=out.append)
     assert (status, b"".join(out)) == (0, b"xxxxx")
 

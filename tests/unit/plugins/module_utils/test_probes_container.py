@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kind container: the verdict over container states as the Engine reports them; real ones are in the integration tests."""
+"""Kind container: the verdict over states as the Engine reports them; real ones are in the integration tests."""
 
 from __future__ import annotations
 

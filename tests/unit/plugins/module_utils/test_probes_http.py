@@ -59,8 +59,9 @@ def test_all_shortfalls_are_told_at_once_with_the_body():
 def test_request_as_asked_for():
     requests = []
     with http_server((201, "{}"), requests=requests) as port:
-        options = {"method": "POST", "headers": {"Idempotency-Key": "k1"}, "body": {"message": "hi"}, "status": [200, 201]}
-        seen = look("http", url=f"http://127.0.0.1:{port}/chat?x=1", url_username="me", url_password="secret", **options)
+        options = {"method": "POST", "headers": {"Idempotency-Key": "k1"}, "body": {"message": "hi"}, "status": [201]}
+        login = {"url_username": "me", "url_password": "secret"}
+        seen = look("http", url=f"http://127.0.0.1:{port}/chat?x=1", **login, **options)
     assert seen.status == "pass"
     head, body = requests[0]
     assert head.startswith("POST /chat?x=1 HTTP/1.1") and "Idempotency-Key: k1" in head
