@@ -89,6 +89,7 @@ class CallbackModule(Default):
         if not self._brief:
             return super().v2_runner_on_ok(result)
         task, answer = _task(result), _answer(result)
+        self._handle_warnings(answer)
         if task.action.rpartition(".")[2] == "debug":
             message = answer.get("msg", "")
             return self._line("\n".join(message if isinstance(message, list) else [str(message)]))

@@ -71,6 +71,8 @@ def main() -> None:
         module.exit_json(**ensure_image(**module.params, write=not module.check_mode))
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**exc.as_result())
+    except OSError as exc:
+        module.fail_json(**ProductionError.from_os(exc, "The image needs some 300 MB below /var/tmp and in the Engine.").as_result())
 
 
 if __name__ == "__main__":

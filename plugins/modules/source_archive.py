@@ -35,7 +35,7 @@ options:
     description: Names (shell patterns) of files and folders to leave out, at any depth.
     type: list
     elements: str
-    default: [.git, .venv, __pycache__, "*.pyc", .pytest_cache, .env, wheels]
+    default: [.git, .venv, __pycache__, "*.pyc", .pytest_cache, .env, .secrets, reports, wheels]
   wheels:
     description: Requirements files whose wheels go into the archive, so that no image build needs a network.
     type: list
@@ -99,7 +99,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._source import pack
 
-EXCLUDE = [".git", ".venv", "__pycache__", "*.pyc", ".pytest_cache", ".env", "wheels"]
+EXCLUDE = [".git", ".venv", "__pycache__", "*.pyc", ".pytest_cache", ".env", ".secrets", "reports", "wheels"]
 
 
 def main() -> None:

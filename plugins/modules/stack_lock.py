@@ -14,7 +14,7 @@ version_added: 0.1.0
 description:
   - Takes, renews or gives back the leased lock of a stack. The owner is the C(ansible-playbook) process on the controller;
     an action plugin of the same name fills it in.
-  - A lock whose lease has run out, or whose process is known to be gone, is taken over, and RV(note) says so.
+  - A lock whose lease has run out, or whose process is known to be gone, is taken over, and a warning and RV(note) say so.
 author:
   - tria.production contributors (@tria-production)
 options:
@@ -89,6 +89,10 @@ def main() -> None:
                 _lock.release(path, owner)
             module.exit_json(changed=False)
         note = _lock.probe(path, owner) if module.check_mode else _lock.acquire(path, owner, module.params["lease"])
+        if note:
+            module.warn(f"{path}: {note}")
+        if note:
+            module.warn(note)
         # A lock is gone when the deploy ends: it is no change to the host.
         module.exit_json(changed=False, note=note)
     except ProductionError as exc:

@@ -60,15 +60,13 @@ def test_deb822(apt):
 
 
 def test_one_line_form(apt):
-    found = apt(
-        sources_list=f"""
+    found = apt(sources_list=f"""
         # deb http://commented.example/debian bookworm main
         deb-src http://deb.debian.org/debian bookworm main
         deb http://deb.debian.org/debian bookworm-updates main
         deb\t[arch=amd64 signed-by={KEYRING}]  http://deb.debian.org/debian   bookworm main # the release
         deb http://broken.example
-        """
-    )
+        """)
     assert suites(found) == ["bookworm", "bookworm-updates"]  # the release itself comes first
     assert found[0]["signed_by"] == KEYRING and found[1]["signed_by"] == ""
     assert found[1]["line"] == "deb http://deb.debian.org/debian bookworm-updates main"
@@ -82,8 +80,7 @@ def test_a_disabled_stanza(apt, value):
 
 
 def test_fields_over_several_lines_and_spaced_blank_lines(apt):
-    found = apt(
-        a__sources="""
+    found = apt(a__sources="""
         Types: deb
         URIs:
          http://a.example/debian
@@ -96,8 +93,7 @@ def test_fields_over_several_lines_and_spaced_blank_lines(apt):
         URIs: http://c.example/debian
         Suites: bookworm-security
         Components: main
-        """
-    )
+        """)
     assert [source["uri"][7:8] for source in found] == ["a", "b", "c"]
 
 
@@ -150,7 +146,9 @@ def test_a_release_without_a_code_name(apt, monkeypatch):
 
 
 def test_os_release(tmp_path):
-    (tmp_path / "os-release").write_text("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n\nVERSION_CODENAME='bookworm'\n")
+    (tmp_path / "os-release").write_text(
+        "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n\nVERSION_CODENAME='bookworm'\n"
+    )
     assert _apt.os_release(str(tmp_path / "os-release")) == {
         "PRETTY_NAME": "Debian GNU/Linux 12",
         "ID": "debian",

@@ -1,0 +1,62 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What several integration tests share: the base images of `tests/setup.yml`, and one deployed stack for all who need it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+
+import docker
+import pytest
+from deployed_stack import ROOT, DeployedStack
+
+IMAGES = ROOT / ".build" / "test-images.json"
+SETUP = "Run `ansible-playbook tests/setup.yml` first; `make integration` does."
+
+
+@pytest.fixture(scope="session", autouse=True)
+def base_images():
+    """Base image references by name; also in the environment, as TRIA_TEST_<NAME>_IMAGE."""
+    if not IMAGES.exists():
+        pytest.exit(f"{IMAGES} is missing: the test images were not built. {SETUP}", returncode=2)
+    images = json.loads(IMAGES.read_text(encoding="utf-8"))
+    client = docker.from_env()
+    missing = set(images.values()) - {tag for image in client.images.list() for tag in image.tags}
+    client.close()
+    if missing:
+        pytest.exit(f"images are missing on this Engine: {', '.join(sorted(missing))}. {SETUP}", returncode=2)
+    os.environ.update({f"TRIA_TEST_{name.upper()}_IMAGE": reference for name, reference in images.items()})
+    return images
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """The reference stack as `triatest`, deployed once; nothing of it is left afterwards."""
+    stack = DeployedStack("triatest", tmp_path_factory.mktemp("triatest"))
+    stack.remove()
+    try:
+        stack.first_run = stack.deploy()
+        assert stack.first_run.status == 0, stack.first_run.output
+        yield stack
+    finally:
+        stack.remove()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts small disks of memory: `small_disk(folder, size)`. They are gone after the test."""
+    mounted = []
+
+    def mount(folder: pathlib.Path, size: str) -> pathlib.Path:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], check=True)
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -1,0 +1,191 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The reference stack under test: deployed by the real playbooks with the local inventory, under a name of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import docker
+import psycopg2
+from ansible_collections.tria.production.plugins.module_utils import _docker
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "tria"
+
+
+@dataclasses.dataclass
+class Run:
+    """What an `ansible-playbook` did: exit status, all it printed, seconds it took."""
+
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def changed(self) -> int:
+        return int(re.findall(r"changed=(\d+)", self.output)[-1])
+
+    @property
+    def gates(self) -> list[str]:
+        """Names of the gates that were entered, in order."""
+        return re.findall(r"^🔧 (.+)$", self.output, re.MULTILINE)
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def project_copy(folder: pathlib.Path, changes: dict[str, tuple[str, str]]) -> pathlib.Path:
+    """A copy of the reference stack with `changes`: file -> (text that is there once, its replacement)."""
+    copy = pathlib.Path(shutil.copytree(EXAMPLE, folder / "tria"))
+    for name, (before, after) in changes.items():
+        text = (copy / name).read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {name}"
+        (copy / name).write_text(text.replace(before, after), encoding="utf-8")
+    return copy
+
+
+def snapshot(folder: pathlib.Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, size and time of change of everything below a folder: any write shows."""
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        status = path.lstat()
+        found[str(path)] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+class DeployedStack:
+    """A stack on this machine, its folders, and what its containers are."""
+
+    def __init__(self, name: str, folder: pathlib.Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.port = free_port()
+        self.root = pathlib.Path("/opt", name)
+        self.facts = pathlib.Path(f"/etc/ansible/facts.d/{name}.fact")
+        self.reports = folder / "reports"
+        self.secrets_folder = folder / "secrets"
+        self.first_run: Run | None = None
+
+    # --- playbooks ----------------------------------------------------------------------------------------------------
+
+    def command(self, playbook: str, *arguments: str, environment: dict | None = None, **variables) -> list[str]:
+        """The command line; `environment` overrides variables of the env file, None takes one away."""
+        values = {
+            "stack_name": self.name,
+            "local_secrets_folder": str(self.secrets_folder),
+            "deploy_reports": str(self.reports),
+            "environment_overrides": {"EDGE_PORT": self.port, **(environment or {})},
+            **variables,
+        }
+        program = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "playbooks" / f"{playbook}.yml")]
+        return [*program, "-i", str(ROOT / "inventories" / "local"), "-e", json.dumps(values), *arguments]
+
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
+        """Start a playbook in a process group of its own."""
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"}
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def playbook(self, playbook: str, *arguments: str, **variables) -> Run:
+        """Run a playbook to its end. No run, however it ends, may show a secret."""
+        begun = time.monotonic()
+        with self.start(self.command(playbook, *arguments, **variables)) as process:
+            output, _nothing = process.communicate(timeout=300)
+        for name, secret in self.secrets().items():
+            assert secret not in output, f"{name} is shown"
+        return Run(process.returncode, output, time.monotonic() - begun)
+
+    def deploy(self, *arguments: str, **variables) -> Run:
+        return self.playbook("deploy", *arguments, **variables)
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    def secrets(self) -> dict[str, str]:
+        return {path.name: path.read_text().strip() for path in self.secrets_folder.glob("*")}
+
+    @property
+    def current(self) -> str:
+        """The current release's ID, empty when there is none."""
+        link = self.root / "current"
+        return link.resolve(strict=True).name if link.is_symlink() else ""
+
+    def containers(self) -> dict[str, dict]:
+        """`docker inspect` of every container, by service."""
+        with _docker.connect() as engine:
+            return {
+                container["Config"]["Labels"][_docker.SERVICE]: container
+                for container in _docker.compose_containers(engine, self.name)
+            }
+
+    def running(self) -> dict[str, str]:
+        """Image ID by service, of all that runs."""
+        return {name: one["Image"] for name, one in self.containers().items() if one["State"]["Running"]}
+
+    def get(self, path: str, **kwargs) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", **kwargs)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+
+    def sql(self, statement: str) -> list[tuple]:
+        """Run a statement in the stack's database; returns the rows of a query."""
+        with _docker.connect() as engine:
+            address = _docker.service_address(engine, self.name, "postgres")
+        password = self.secrets()["postgres_password"]
+        connection = psycopg2.connect(host=address, user="tria_admin", password=password, dbname="tria_aibpo")
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def report(self) -> dict:
+        return json.loads((self.reports / "latest" / "deployment-validation-report.json").read_text())
+
+    def backups(self) -> list[dict]:
+        """Manifests of all backups, oldest first."""
+        return [json.loads(path.read_text()) for path in sorted((self.root / "backups").glob("*.json"))]
+
+    # --- cleaning -----------------------------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Remove everything that a deploy of this stack may have made, by the Engine's API, whatever state it is in."""
+        client = docker.from_env()
+        ours = {"label": f"{_docker.PROJECT}={self.name}"}
+        try:
+            for container in client.containers.list(all=True, filters=ours):
+                container.remove(force=True)
+            for resource in [*client.volumes.list(filters=ours), *client.networks.list(filters=ours)]:
+                resource.remove()
+            for image in client.images.list():
+                for tag in image.tags:
+                    if tag.startswith(f"{self.name}/"):
+                        client.images.remove(tag)
+        finally:
+            client.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.facts.unlink(missing_ok=True)
