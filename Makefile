@@ -6,27 +6,26 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 COLLECTION := .build/ansible_collections/tria/production
+APP_VENV := $(CURDIR)/.build/app-venv
 INVENTORY ?= inventories/local
 PYTHON ?= python3
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy status diagnose destroy venv lint sanity unit integration molecule test test-all bench faults clean
+.PHONY: help deploy status destroy venv lint sanity unit setup app integration molecule test test-all clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 deploy: venv ## Provision Docker, deploy the stack of INVENTORY (default inventories/local), pass all gates
-	$(BIN)/ansible-playbook playbooks/deploy.yml -i $(INVENTORY) $(ARGS)
+	ansible-playbook playbooks/deploy.yml -i $(INVENTORY) $(ARGS)
 
 status: venv ## Show the release, containers and health of the stack
-	$(BIN)/ansible-playbook playbooks/diagnose.yml -i $(INVENTORY) $(ARGS)
-
-diagnose: status
+	ansible-playbook playbooks/diagnose.yml -i $(INVENTORY) $(ARGS)
 
 destroy: venv ## Remove the stack and its data, after asking
-	$(BIN)/ansible-playbook playbooks/teardown.yml -i $(INVENTORY) $(ARGS)
+	ansible-playbook playbooks/teardown.yml -i $(INVENTORY) $(ARGS)
 
 venv: $(VENV)/.installed $(COLLECTION) ## Install Ansible and the Python libraries
 
@@ -41,21 +40,36 @@ $(COLLECTION):
 	mkdir -p $(dir $@)
 	ln -sfn ../../.. $@
 
-test: venv lint sanity unit integration molecule ## Everything that proves it
+test: lint sanity unit app integration molecule ## Everything that proves it
 
-test-all: test faults ## The slow suites too
+test-all: test ## The slow suites too
 
 lint: venv ## ansible-lint, profile production
-	$(BIN)/ansible-lint --offline --profile production
+	ansible-lint --offline --profile production
+
+sanity: venv ## ansible-test sanity
+	tests/sanity/run
 
 unit: venv ## Unit tests
-	$(BIN)/pytest tests/unit
+	pytest tests/unit
 
-integration: venv ## Tests against real services and the deployed stack
-	$(BIN)/pytest tests/integration
+# An Engine and base images on this machine: what the suites below need.
+setup: venv
+	ansible-playbook tests/setup.yml -i localhost,
 
-molecule: venv ## A host of its own: deploy, idempotence, verify
-	cd molecule/.. && $(BIN)/molecule test
+app: setup $(APP_VENV)/.installed ## Tests of the reference stack's backend
+	cd examples/tria/backend && set -a && source $(CURDIR)/.build/test-images.env && $(APP_VENV)/bin/python -m pytest
+
+$(APP_VENV)/.installed: examples/tria/backend/requirements.txt examples/tria/backend/requirements-dev.txt
+	$(PYTHON) -m venv $(APP_VENV)
+	$(APP_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement examples/tria/backend/requirements-dev.txt
+	touch $@
+
+integration: setup ## Tests against real services, and whole deploys with planted faults
+	pytest tests/integration
+
+molecule: venv ## A host of its own: deploy, again, verify
+	molecule test
 
 clean: ## Remove what the commands made in this folder
 	rm -rf $(VENV) .build .cache reports

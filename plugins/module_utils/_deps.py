@@ -17,9 +17,6 @@ from ansible.module_utils.basic import missing_required_lib
 LIBRARIES = {
     "docker": ("docker", "python3-docker"),
     "psycopg2": ("psycopg2-binary", "python3-psycopg2"),
-    "redis": ("redis", "python3-redis"),
-    "requests": ("requests", "python3-requests"),
-    "yaml": ("PyYAML", "python3-yaml"),
     "zstandard": ("zstandard", "python3-zstandard"),
 }
 

@@ -112,7 +112,7 @@ def pack(
     missing = not os.path.exists(archive)
     if missing and write:
         with _alone(cache):  # one process for each host of the play packs the same folder
-            _write_archive(archive, entries)
+            _write_archive(archive, entries, digests)
             _prune(archive)
     return {
         "archive": archive,
@@ -122,14 +122,19 @@ def pack(
     }
 
 
-def _write_archive(archive: str, entries: list[Entry]) -> None:
-    """Owners, times and modes are levelled, so that equal content is an equal archive."""
+def _write_archive(archive: str, entries: list[Entry], digests: dict[str, bytes]) -> None:
+    """Owners and modes are levelled, and times follow the content, so that equal content is an equal archive.
+
+    With the same time everywhere, BuildKit would take a changed file of the same size for the one it already knows: it
+    looks at names, sizes and times of a context, even when it builds without a cache.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=".partial-", dir=os.path.dirname(archive))
     try:
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as tar:
             for entry in sorted(entries, key=lambda each: each.name):
                 info = tarfile.TarInfo(entry.name)
                 info.mode = 0o755 if entry.executable else 0o644
+                info.mtime = int.from_bytes(digests[entry.name][:4], "big") >> 2  # 1970 to 2004: never in the future
                 if entry.link:
                     info.type, info.linkname = tarfile.SYMTYPE, entry.link
                     tar.addfile(info, io.BytesIO())

@@ -91,8 +91,6 @@ def main() -> None:
         note = _lock.probe(path, owner) if module.check_mode else _lock.acquire(path, owner, module.params["lease"])
         if note:
             module.warn(f"{path}: {note}")
-        if note:
-            module.warn(note)
         # A lock is gone when the deploy ends: it is no change to the host.
         module.exit_json(changed=False, note=note)
     except ProductionError as exc:

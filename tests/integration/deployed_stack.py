@@ -24,6 +24,8 @@ from ansible_collections.tria.production.plugins.module_utils import _docker
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "tria"
+# One line of the backend that its API shows.
+NEW_VERSION = {"backend/src/api/app.py": ('VERSION = "1.0.0"', 'VERSION = "1.0.1"')}
 
 
 @dataclasses.dataclass
@@ -50,9 +52,11 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def project_copy(folder: pathlib.Path, changes: dict[str, tuple[str, str]]) -> pathlib.Path:
+def project_copy(
+    folder: pathlib.Path, changes: dict[str, tuple[str, str]], source: pathlib.Path = EXAMPLE
+) -> pathlib.Path:
     """A copy of the reference stack with `changes`: file -> (text that is there once, its replacement)."""
-    copy = pathlib.Path(shutil.copytree(EXAMPLE, folder / "tria"))
+    copy = pathlib.Path(shutil.copytree(source, folder / "tria"))
     for name, (before, after) in changes.items():
         text = (copy / name).read_text(encoding="utf-8")
         assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {name}"
@@ -76,6 +80,7 @@ class DeployedStack:
         self.name = name
         self.folder = folder
         self.port = free_port()
+        self.source = EXAMPLE
         self.root = pathlib.Path("/opt", name)
         self.facts = pathlib.Path(f"/etc/ansible/facts.d/{name}.fact")
         self.reports = folder / "reports"
@@ -88,6 +93,7 @@ class DeployedStack:
         """The command line; `environment` overrides variables of the env file, None takes one away."""
         values = {
             "stack_name": self.name,
+            "stack_source": str(self.source),
             "local_secrets_folder": str(self.secrets_folder),
             "deploy_reports": str(self.reports),
             "environment_overrides": {"EDGE_PORT": self.port, **(environment or {})},

@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, completion(request))
 
     def _authorised(self) -> bool:
-        scheme, _, key = self.headers.get("Authorization", "").partition(" ")
+        scheme, _space, key = self.headers.get("Authorization", "").partition(" ")
         return scheme == "Bearer" and key.startswith("sk-") and "invalid" not in key
 
     def _refuse(self) -> None:

@@ -24,7 +24,7 @@ def main() -> int:
     except OSError as error:
         print(f"not listening: {error}")
         return 1
-    head, _, body = answer.partition("\r\n\r\n")
+    head, _blank, body = answer.partition("\r\n\r\n")
     print(body[:1000])
     return 0 if head.split(" ")[1:2] == ["200"] else 1
 

@@ -73,8 +73,9 @@ def test_a_signal_during_startup_stops_it(environment: Environment, start: Start
     assert not any("ready" in line for line in process.lines)
 
 
-def test_openai_going_away_shows_in_readiness(environment: Environment, start: Start,
-                                                              tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_openai_going_away_shows_in_readiness(
+    environment: Environment, start: Start, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("sandboxes")
     first = start_sandbox(folder / "first.log")
     process = start(environment(first.port, OPENAI_CHECK_INTERVAL="0.2"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from config.logs import MASK, OneLineFormatter
 
 
@@ -22,10 +24,9 @@ def test_a_record_is_one_line() -> None:
 def test_a_traceback_is_one_line_without_secrets() -> None:
     formatter = OneLineFormatter()
     formatter.hide(["p@ss/word"])
-    try:
+    with pytest.raises(ValueError) as caught:
         raise ValueError("connecting to postgresql://u:p%40ss%2Fword@host with p@ss/word")
-    except ValueError as error:
-        line = formatter.format(record("failed", exc_info=(ValueError, error, error.__traceback__)))
+    line = formatter.format(record("failed", exc_info=(ValueError, caught.value, caught.tb)))
     assert "\n" not in line
     assert "word" not in line
     assert line.count(MASK) >= 2

@@ -67,7 +67,7 @@ def test_a_missing_folder(capsys, tmp_path):
 
 
 def test_a_full_disk(capsys, folders, monkeypatch):
-    def full(archive, _entries):
+    def full(archive, *_content):
         raise OSError(28, "No space left on device", archive)
 
     monkeypatch.setattr(_source, "_write_archive", full)

@@ -38,7 +38,7 @@ class SessionManager:
             pipe.set(id_key, fresh, nx=True, ex=self._ttl)
             pipe.get(id_key)
             pipe.lrange(history_key, 0, -1)
-            _, conversation_id, history = await pipe.execute()
+            _set, conversation_id, history = await pipe.execute()
         if conversation_id == fresh:
             return Session(uuid.UUID(fresh), [])
         return Session(uuid.UUID(conversation_id), [json.loads(message) for message in history])

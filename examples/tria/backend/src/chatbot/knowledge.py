@@ -32,7 +32,7 @@ class KnowledgeBase:
             for index, (name, text) in enumerate(zip(self._names, self._texts, strict=True))
         ]
         best = sorted((score for score in scored if score[0]), reverse=True)[:limit]
-        return [self.products[-index] for _, index in best]
+        return [self.products[-index] for _score, index in best]
 
 
 def words(text: str) -> set[str]:
