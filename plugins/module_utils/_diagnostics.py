@@ -51,7 +51,7 @@ def diagnose(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t
         "host": host_metrics(disks),
     }
     collected = redact_tree(collected, secrets, guess=False)
-    facts = stack_facts(collected, options["checks"])
+    facts = {"current": current_release(options["root"]), **stack_facts(collected, options["checks"])}
     result = {"diagnostics": collected, "facts": facts, "changed": False, "warnings": []}
     if options["facts_path"]:
         try:
@@ -246,6 +246,12 @@ def stack_facts(collected: dict[str, t.Any], checks: dict[str, t.Any]) -> dict[s
         "services": dict(sorted(services.items())),
         "host": {key: collected["host"][key] for key in percents},
     }
+
+
+def current_release(root: str) -> str:
+    """The release that `<root>/current` points at, empty before the first one."""
+    link = os.path.join(root, "current")
+    return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
 
 
 def _write_facts(path: str, facts: dict[str, t.Any], check_mode: bool) -> bool:

@@ -111,7 +111,7 @@ class Releases:
         return os.path.isdir(self.path(release))
 
     def stage(self, release: str, desired: Desired, archive: str, offline: bool) -> None:
-        """Write a release's folder, whole or not at all. Raises `ProductionError`, `OSError`."""
+        """Write a release's folder, whole or not at all, and remove the archive. Raises `ProductionError`, `OSError`."""
         path = self.path(release)
         os.makedirs(self.folder, mode=0o750, exist_ok=True)
         partial = tempfile.mkdtemp(prefix=".partial-", dir=self.folder)
@@ -139,6 +139,7 @@ class Releases:
             shutil.rmtree(partial)
             raise
         _atomic.sync_folder(self.folder)
+        os.unlink(archive)
 
     def make_current(self, release: str, engine: t.Any, keep: int) -> list[str]:
         """Switch `current` to a release that passed every gate; returns the releases that retention removed."""

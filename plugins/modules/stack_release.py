@@ -65,7 +65,7 @@ options:
     type: bool
     default: false
   archive:
-    description: Archive with the project's files, on the host. Needed to stage.
+    description: Archive with the project's files, on the host. Needed to stage; removed once its files are in the release.
     type: path
   release:
     description: ID of the release. Needed for every state but V(planned).

@@ -13,7 +13,8 @@ import subprocess
 
 import docker
 import pytest
-from deployed_stack import ROOT, DeployedStack
+from backup_server import BULK_SQL, SAMPLE_SQL, Postgres, result_of, start
+from deployed_stack import ROOT, DeployedStack, project_copy
 
 IMAGES = ROOT / ".build" / "test-images.json"
 SETUP = "Run `ansible-playbook tests/setup.yml` first; `make integration` does."
@@ -38,6 +39,7 @@ def base_images():
 def stack(tmp_path_factory):
     """The reference stack as `triatest`, deployed once; nothing of it is left afterwards."""
     stack = DeployedStack("triatest", tmp_path_factory.mktemp("triatest"))
+    stack.source = project_copy(tmp_path_factory.mktemp("project"), {})  # whoever works on the example changes nothing here
     stack.remove()
     try:
         stack.first_run = stack.deploy()
@@ -47,8 +49,43 @@ def stack(tmp_path_factory):
         stack.remove()
 
 
+@pytest.fixture(scope="session")
+def engine_client():
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def server(engine_client, base_images):
+    """A PostgreSQL of its own, with odd names in it and rows enough that dumping it takes a moment."""
+    postgres = Postgres(engine_client, base_images["postgres"])
+    try:
+        postgres.psql(SAMPLE_SQL)
+        postgres.psql(BULK_SQL)
+        yield postgres
+    finally:
+        postgres.remove()
+
+
 @pytest.fixture
-def small_disk(tmp_path):
+def dest(tmp_path):
+    """Where backups go; not made yet."""
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def backup(tmp_path, server, dest):
+    """Runs pg_backup against `server` and gives its result; options override the usual ones."""
+
+    def make(**options):
+        return result_of(start(tmp_path, server, options.pop("dest", dest), **options))
+
+    return make
+
+
+@pytest.fixture
+def small_disk():
     """Mounts small disks of memory: `small_disk(folder, size)`. They are gone after the test."""
     mounted = []
 

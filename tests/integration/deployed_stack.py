@@ -81,6 +81,7 @@ class DeployedStack:
         self.folder = folder
         self.port = free_port()
         self.source = EXAMPLE
+        self.environment: dict[str, object] = {}  # overrides that every deploy gets
         self.root = pathlib.Path("/opt", name)
         self.facts = pathlib.Path(f"/etc/ansible/facts.d/{name}.fact")
         self.reports = folder / "reports"
@@ -96,7 +97,7 @@ class DeployedStack:
             "stack_source": str(self.source),
             "local_secrets_folder": str(self.secrets_folder),
             "deploy_reports": str(self.reports),
-            "environment_overrides": {"EDGE_PORT": self.port, **(environment or {})},
+            "environment_overrides": {"EDGE_PORT": self.port, **self.environment, **(environment or {})},
             **variables,
         }
         program = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "playbooks" / f"{playbook}.yml")]

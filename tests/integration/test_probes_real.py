@@ -59,12 +59,6 @@ def engine():
     client.close()
 
 
-def image(engine, name):
-    tags = sorted(tag for one in engine.images.list() for tag in one.tags if f"-base/{name}:" in tag)
-    assert tags, f"no local image *-base/{name}: the role base_images builds it"
-    return tags[-1]
-
-
 class Stack:
     """Containers with the labels that Compose gives them."""
 
@@ -81,7 +75,7 @@ class Stack:
             "com.docker.compose.oneoff": "False",
         }
         container = self.engine.containers.create(
-            image(self.engine, base), command, labels=labels, name=f"{self.project}-{service}-{number}", **options
+            os.environ[f"TRIA_TEST_{base.upper()}_IMAGE"], command, labels=labels, name=f"{self.project}-{service}-{number}", **options
         )
         self.containers.append(container)
         container.start()

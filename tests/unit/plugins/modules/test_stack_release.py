@@ -42,11 +42,16 @@ def root(tmp_path):
     return str(tmp_path / "tria")
 
 
+def copy_archive(tmp_path):
+    """The project's archive as it comes to the host; staging removes it."""
+    with tarfile.open(tmp_path / "source.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("compose.yaml"))
+
+
 @pytest.fixture
 def desired(root, tmp_path):
     """What planning and staging need."""
-    with tarfile.open(tmp_path / "source.tar", "w") as tar:
-        tar.addfile(tarfile.TarInfo("compose.yaml"))
+    copy_archive(tmp_path)
     return {
         "root": root,
         "project": "tria",
@@ -70,7 +75,9 @@ def deploy(capsys, desired, tmp_path):
     def through(**fields):
         plan = run(capsys, state="planned", **{**desired, **fields})[1]
         args = {"release": plan["release"], "archive": str(tmp_path / "source.tar"), **desired, **fields}
+        copy_archive(tmp_path)
         staged = run(capsys, state="staged", **args)[1]
+        assert not os.path.exists(args["archive"])
         return plan, staged, run(capsys, state="current", root=desired["root"], release=plan["release"])[1]
 
     return through
@@ -126,6 +133,7 @@ def test_check_mode_writes_nothing(capsys, desired, root):
 def test_a_failed_release(capsys, desired, deploy, root, tmp_path):
     good = deploy()[0]["release"]
     args = {"release": "29990101T000000Z-x", "archive": str(tmp_path / "source.tar")}
+    copy_archive(tmp_path)
     run(capsys, state="staged", **args, **desired)
     code, result = run(capsys, state="failed", root=root, release="29990101T000000Z-x", failure="readiness: no")
     assert (code, result["changed"]) == (0, True) and os.readlink(os.path.join(root, "current")).endswith(good)

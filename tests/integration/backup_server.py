@@ -1,0 +1,167 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A throwaway PostgreSQL in a container, and `pg_backup` as a process of its own against it."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import types
+import typing as t
+import uuid
+
+import docker
+
+from ansible_collections.tria.production.plugins.module_utils import _docker
+
+MODULE = "ansible_collections.tria.production.plugins.modules.pg_backup"
+USER = "tria_admin"
+PASSWORD = 'pa\'ss "wo$rd" C4nary-7f1d'
+DBNAME = "tria 'ai\"bpo=1 ü"  # everything that a careless command line would stumble over
+PROJECT = "backuptest"
+OPTIONS = types.MappingProxyType(
+    {
+        "state": "present",
+        "dbname": DBNAME,
+        "login_user": USER,
+        "login_password": PASSWORD,
+        "login_host": None,
+        "login_port": None,
+        "when_absent": "fail",
+        "compression": "zstd",
+        "compression_level": None,
+        "globals": True,
+        "verify": "archive",
+        "keep_last": 7,
+        "pin": False,
+        "label": None,
+        "timeout": 120.0,
+        "lock_timeout": 30.0,
+    }
+)
+SAMPLE_SQL = """
+CREATE SCHEMA "odd schema";
+CREATE TABLE catalog (id serial PRIMARY KEY, name text NOT NULL, price numeric(10, 2), attributes jsonb);
+INSERT INTO catalog (name, price, attributes)
+  SELECT E'item\\t' || g || E'\\n ü "quoted"', g / 7.0, jsonb_build_object('g', g, 'h', md5(g::text))
+  FROM generate_series(1, 5000) g;
+CREATE TABLE "odd schema"."odd -- table" (v bytea);
+INSERT INTO "odd schema"."odd -- table" SELECT decode(md5(g::text), 'hex') FROM generate_series(1, 500) g;
+CREATE VIEW cheap AS SELECT * FROM catalog WHERE price < 10;
+CREATE ROLE reporting;
+"""
+BULK_SQL = """
+CREATE TABLE bulk AS SELECT g, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b FROM generate_series(1, 600000) g
+"""
+TABLES = ["catalog", '"odd schema"."odd -- table"']
+
+
+class Postgres:
+    """A throwaway server; everything in it goes with it."""
+
+    def __init__(self, client: docker.DockerClient, image: str, service: str = "postgres") -> None:
+        self.container = client.containers.run(
+            image,
+            detach=True,
+            name=f"backup-{uuid.uuid4().hex[:8]}",
+            labels={_docker.PROJECT: PROJECT, _docker.SERVICE: service, _docker.ONE_OFF: "False"},
+            environment={"POSTGRES_USER": USER, "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": DBNAME},
+        )
+        self.name = self.container.name
+        self.wait()
+
+    def wait(self) -> None:
+        end = time.monotonic() + 60
+        while self.psql("SELECT 1", check=False).returncode:
+            assert time.monotonic() < end, self.container.logs().decode()
+            time.sleep(0.1)
+
+    def tool(self, *argv: str, **kwargs: t.Any) -> subprocess.Popen[bytes]:
+        env = {**os.environ, "PGPASSWORD": PASSWORD, "PGUSER": USER, "PGDATABASE": DBNAME}
+        prefix = ["docker", "exec", "-i", "-e", "PGPASSWORD", "-e", "PGUSER", "-e", "PGDATABASE", self.name]
+        return subprocess.Popen(prefix + list(argv), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+
+    def psql(self, sql: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+        with self.tool("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, stdin=subprocess.DEVNULL) as process:
+            out, err = process.communicate(timeout=120)
+        assert not (check and process.returncode), err.decode()
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+    def value(self, sql: str) -> str:
+        return self.psql(sql).stdout.decode().strip()
+
+    def contents(self) -> dict[str, str]:
+        """Count and content hash of every table."""
+        sql = "SET TimeZone = 'UTC'; SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {} t"
+        return {table: self.value(sql.format(table)) for table in TABLES}
+
+    def dumping(self) -> int:
+        return int(self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pg_backup-%'"))
+
+    def remove(self) -> None:
+        self.container.remove(force=True, v=True)
+
+
+class LockedTable:
+    """A session that keeps a table locked exclusively, as a migration would."""
+
+    def __init__(self, server: Postgres) -> None:
+        self.server = server
+
+    def __enter__(self) -> None:
+        self.session = self.server.tool("psql", "-XAtq", stdin=subprocess.PIPE)
+        self.session.stdin.write(b"SET application_name = 'migration'; BEGIN; LOCK TABLE catalog; SELECT 'locked';\n")
+        self.session.stdin.flush()
+        assert self.session.stdout.readline() == b"locked\n"
+
+    def __exit__(self, *_exc: t.Any) -> None:
+        with self.session:
+            self.session.communicate(b"ROLLBACK;\n", timeout=30)
+
+
+def start(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any) -> subprocess.Popen[bytes]:
+    """The module as a process of its own, as Ansible runs it."""
+    arguments = {"dest": str(dest), "container": {"name": server.name}, **OPTIONS, **options}
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    file = tmp_path / f"args-{uuid.uuid4().hex}.json"
+    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    return subprocess.Popen(
+        [sys.executable, "-m", MODULE, str(file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def result_of(process: subprocess.Popen[bytes]) -> dict[str, t.Any]:
+    with process:
+        out, err = process.communicate(timeout=120)
+    assert PASSWORD not in out.decode() + err.decode()
+    assert out, err.decode()
+    return json.loads(out)
+
+
+def partials(dest: pathlib.Path) -> list[str]:
+    return glob.glob(str(dest / ".partial-*"))
+
+
+def manifests(dest: pathlib.Path) -> list[str]:
+    return sorted(glob.glob(str(dest / "*.json")))
+
+
+def until(condition: t.Callable[[], t.Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the awaited state was not reached"
+        time.sleep(0.005)
+
+
+def growing(dest: pathlib.Path) -> bool:
+    return any(os.path.getsize(path) for path in partials(dest))

@@ -1,0 +1,194 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pg_backup against a real PostgreSQL: every fault it must survive without a trace of a backup that is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import typing as t
+
+import docker
+import pytest
+from ansible_collections.tria.production.plugins.module_utils._backup import engine
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from backup_server import BULK_SQL, OPTIONS, LockedTable, Postgres, growing, manifests, partials, result_of, start, until
+
+
+@pytest.fixture
+def disk(tmp_path: pathlib.Path, small_disk: t.Callable[[pathlib.Path, str], pathlib.Path]) -> pathlib.Path:
+    (tmp_path / "small").mkdir()
+    return small_disk(tmp_path / "small", "200m")
+
+
+def test_a_full_disk_leaves_older_backups_alone(backup: t.Any, server: Postgres, disk: pathlib.Path) -> None:
+    dest = disk / "backups"
+    # Random bytes do not compress: the next dump is larger than the last one lets expect.
+    made = backup(dest=dest, globals=False)["backup"]
+    subprocess.run(["mount", "-o", f"remount,size={made['size_bytes'] + (44 << 20)}", str(disk)], check=True)
+    server.psql(
+        "CREATE TABLE incompressible AS"
+        " SELECT sha512((g || random()::text)::bytea) AS v FROM generate_series(1, 500000) g"
+    )
+    before = {path.name: path.read_bytes() for path in dest.iterdir() if path.name.startswith("tria")}
+    try:
+        result = backup(dest=dest, keep_last=1)
+    finally:
+        server.psql("DROP TABLE incompressible")
+    assert result["failed"] and "No space left on device" in result["cause"] and "Free disk space" in result["remedy"]
+    assert {path.name: path.read_bytes() for path in dest.iterdir() if path.name.startswith("tria")} == before
+    assert os.path.exists(made["path"]) and not partials(dest)
+    assert server.dumping() == 0
+
+
+def test_too_little_space_is_noticed_before(backup: t.Any, disk: pathlib.Path) -> None:
+    (disk / "filler").write_bytes(b"x" * (198 << 20))
+    result = backup(dest=disk / "backups")
+    assert result["failed"] and "2.0 MiB free" in result["cause"]
+    assert not manifests(disk / "backups") and not partials(disk / "backups")
+
+
+def test_a_killed_run_leaves_no_backup_and_the_next_one_cleans_up(
+    tmp_path: pathlib.Path, backup: t.Any, server: Postgres, dest: pathlib.Path
+) -> None:
+    process = start(tmp_path, server, dest)
+    until(lambda: growing(dest))
+    process.kill()
+    process.communicate()
+    assert partials(dest) and not manifests(dest)
+    assert backup()["changed"]
+    assert not partials(dest) and len(manifests(dest)) == 1
+    assert server.dumping() == 0
+
+
+def test_a_killed_run_that_waits_for_a_lock_is_ended_by_the_next_one(
+    tmp_path: pathlib.Path, backup: t.Any, server: Postgres, dest: pathlib.Path
+) -> None:
+    with LockedTable(server):
+        process = start(tmp_path, server, dest)
+        until(lambda: server.dumping() == 1 and partials(dest))
+        process.kill()
+        process.communicate()
+        assert server.dumping() == 1  # docker exec leaves its child alive
+        assert backup(lock_timeout=1)["failed"]
+        assert server.dumping() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_cleans_up_at_once(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, number: int) -> None:
+    process = start(tmp_path, server, dest)
+    until(lambda: growing(dest))
+    process.send_signal(number)
+    result = result_of(process)
+    assert result["failed"] and signal.Signals(number).name in result["cause"]
+    assert not partials(dest) and not manifests(dest)
+    assert server.dumping() == 0
+
+
+def test_a_timeout_ends_the_backend_too(backup: t.Any, server: Postgres, dest: pathlib.Path) -> None:
+    with LockedTable(server):
+        result = backup(timeout=2)
+        assert server.dumping() == 0
+    assert result["failed"] and "not finished after 2 seconds" in result["cause"]
+    assert not partials(dest) and not manifests(dest)
+
+
+def test_a_locked_table_is_named_with_its_holder(backup: t.Any, server: Postgres) -> None:
+    with LockedTable(server):
+        result = backup(lock_timeout=0.5)
+    assert result["failed"] and "catalog" in result["cause"] and "application migration" in result["cause"]
+
+
+def test_a_server_that_stops_meanwhile(
+    tmp_path: pathlib.Path, engine_client: docker.DockerClient, base_images: dict[str, str], dest: pathlib.Path
+) -> None:
+    victim = Postgres(engine_client, base_images["postgres"], service="victim")
+    try:
+        victim.psql(BULK_SQL)
+        process = start(tmp_path, victim, dest)
+        until(lambda: growing(dest))
+        victim.container.kill()
+        result = result_of(process)
+        assert result["failed"] and victim.name in result["culprit"]
+        assert not partials(dest) and not manifests(dest)
+        stopped = result_of(start(tmp_path, victim, dest))
+        assert stopped["failed"] and "exited" in stopped["cause"] and f"docker start {victim.name}" in stopped["remedy"]
+    finally:
+        victim.remove()
+
+
+def test_two_at_once(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path) -> None:
+    first = start(tmp_path, server, dest)
+    until(lambda: growing(dest))
+    second = result_of(start(tmp_path, server, dest))
+    assert second["failed"] and f"process {first.pid}" in second["cause"]
+    assert result_of(first)["changed"]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_a_damaged_dump_is_never_published(
+    server: Postgres, dest: pathlib.Path, monkeypatch: pytest.MonkeyPatch, compression: str, damage: str
+) -> None:
+    dump = engine.Job._dump
+
+    def spoil(job: engine.Job, draft: t.Any, plan: t.Any) -> None:
+        dump(job, draft, plan)
+        with open(draft.path(plan.dump.file), "r+b") as file:
+            if damage == "truncate":
+                file.truncate(int(plan.dump.size_bytes * 0.6))
+                return
+            file.seek(plan.dump.size_bytes // 2)
+            byte = file.read(1)
+            file.seek(plan.dump.size_bytes // 2)
+            file.write(bytes([byte[0] ^ 1]))
+
+    monkeypatch.setattr(engine.Job, "_dump", spoil)
+    options = {**OPTIONS, "dest": str(dest), "container": {"name": server.name}, "compression": compression}
+    with pytest.raises(ProductionError, match="damaged"):
+        engine.create(options)
+    assert not partials(dest) and not manifests(dest)
+
+
+def test_a_dump_that_lost_bytes_on_its_way_is_noticed_by_pg_restore(
+    server: Postgres, dest: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = engine.archive.Writer.write
+    lost = []
+
+    def lose(writer: t.Any, data: bytes) -> None:
+        if writer.archive_bytes > 1_000_000 and not lost:
+            lost.append(data[:4096])
+            data = data[4096:]
+        write(writer, data)
+
+    monkeypatch.setattr(engine.archive.Writer, "write", lose)
+    with pytest.raises(ProductionError, match="cannot be read back"):
+        engine.create({**OPTIONS, "dest": str(dest), "container": {"name": server.name}})
+    assert lost and not partials(dest) and not manifests(dest)
+
+
+def test_a_wrong_password_leaves_nothing(backup: t.Any, dest: pathlib.Path) -> None:
+    result = backup(login_password="wrong-C4nary")
+    assert (
+        result["failed"]
+        and "password authentication failed" in result["cause"]
+        and "login_password" in result["remedy"]
+    )
+    assert "wrong-C4nary" not in json.dumps({key: result[key] for key in result if key != "invocation"})
+    assert not dest.exists()
+
+
+def test_a_table_without_rights(backup: t.Any, server: Postgres, dest: pathlib.Path) -> None:
+    server.psql("CREATE ROLE limited LOGIN PASSWORD 'limited-pw'; GRANT SELECT ON catalog TO limited")
+    try:
+        result = backup(login_user="limited", login_password="limited-pw")
+    finally:
+        server.psql("REVOKE ALL ON catalog FROM limited; DROP ROLE limited")
+    assert result["failed"] and "permission denied" in result["cause"] and "pg_read_all_data" in result["remedy"]
+    assert not manifests(dest)
