@@ -18,6 +18,7 @@ from ansible_collections.tria.production.plugins.module_utils import _apt
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 # pid file -> the process that writes it
+CGROUP2 = "/sys/fs/cgroup/cgroup.controllers"
 PID_FILES = {"/var/run/docker.pid": "dockerd", "/var/run/docker/containerd/containerd.pid": "containerd"}
 
 
@@ -39,6 +40,7 @@ def engine_info(config_file: str, libraries: t.Iterable[str], timeout: float) ->
         "daemon_config": read_daemon_config(config_file),
         "missing_libraries": [name for name in libraries if not _importable(name)],
         "stale_pid_files": [] if engine else [path for path, process in PID_FILES.items() if _is_stale(path, process)],
+        "cgroup_version": 2 if os.path.exists(CGROUP2) else 1,
         "apt_sources": _apt.sources(),
     }
 

@@ -79,6 +79,11 @@ stale_pid_files:
   type: list
   elements: str
   returned: always
+cgroup_version:
+  description: Version of the control groups that the Engine finds.
+  type: int
+  returned: always
+  sample: 2
 apt_sources:
   description: Suites that this host gets its distribution from, the release itself first.
   type: list

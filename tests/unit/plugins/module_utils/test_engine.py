@@ -160,3 +160,13 @@ def test_the_pid_files_of_an_engine_that_answers_are_not_looked_at(docker, tmp_p
     (tmp_path / "docker.pid").write_text("")
     monkeypatch.setattr(_engine, "PID_FILES", {str(tmp_path / "docker.pid"): "dockerd"})
     assert info()["stale_pid_files"] == [] and json.dumps(info())
+
+
+@pytest.mark.parametrize(("unified", "version"), [(True, 2), (False, 1)])
+def test_the_version_of_the_control_groups(monkeypatch, tmp_path, unified, version):
+    marker = tmp_path / "cgroup.controllers"
+    if unified:
+        marker.touch()
+    monkeypatch.setattr(_engine, "CGROUP2", str(marker))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _engine.engine_info(str(tmp_path / "daemon.json"), [], 0)["cgroup_version"] == version
