@@ -32,7 +32,7 @@ venv: $(VENV)/.installed $(COLLECTION) ## Install Ansible and the Python librari
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/pip install --quiet --quiet --disable-pip-version-check --requirement requirements.txt
 	touch $@
 
 # The checkout as the collection tria.production, wherever it was cloned.
@@ -62,7 +62,7 @@ app: setup $(APP_VENV)/.installed ## Tests of the reference stack's backend
 
 $(APP_VENV)/.installed: examples/tria/backend/requirements.txt examples/tria/backend/requirements-dev.txt
 	$(PYTHON) -m venv $(APP_VENV)
-	$(APP_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement examples/tria/backend/requirements-dev.txt
+	$(APP_VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --requirement examples/tria/backend/requirements-dev.txt
 	touch $@
 
 integration: setup ## Tests against real services, and whole deploys with planted faults
