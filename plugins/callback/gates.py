@@ -120,10 +120,6 @@ class CallbackModule(Default):
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         self._line(f"❌ {_host(result)}: cannot be reached: {_answer(result).get('msg', '')}", "red")
 
-    def v2_playbook_on_stats(self, stats: t.Any) -> None:
-        self._end_gate()
-        super().v2_playbook_on_stats(stats)
-
     def _begin_gate(self, name: str) -> None:
         if name == self._gate:
             return  # another host of the same gate

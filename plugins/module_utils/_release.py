@@ -154,10 +154,12 @@ class Releases:
         return self.prune(keep)
 
     def mark_failed(self, release: str, failure: str) -> None:
-        """Record that a release did not pass, and why."""
+        """Record that a release did not pass, and why; when it was current already, the one before it is again."""
         record = self.record(release)
         record.update(status="failed", failed_at=_timestamp(), failure=failure)
         self.write_record(record)
+        if self.current() == release and record["previous"]:
+            _atomic.switch_link(self.link, os.path.join("releases", record["previous"]))
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest `keep` releases, never the current one or the one before it."""

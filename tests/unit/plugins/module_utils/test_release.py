@@ -297,6 +297,13 @@ def test_a_failed_release(releases, archive, deployed, engine):
     assert releases.current() == current and releases.plan(DESIRED, engine.run_all(DESIRED))["action"] == "none"
 
 
+def test_a_release_that_fails_after_its_commit_is_current_no_more(releases, deployed):
+    good = deployed("20260101T000000Z-a")
+    deployed("20260102T000000Z-b")
+    releases.mark_failed("20260102T000000Z-b", "diagnostics: no")
+    assert releases.current() == good
+
+
 def test_retention_spares_the_current_release_and_the_one_before_it(releases, archive, deployed):
     deployed("20260101T000000Z-a")
     deployed("20260102T000000Z-b")
