@@ -16,7 +16,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DEB822 = f"""
     # written by the installer
     Types: deb deb-src
-    URIs: http://deb.debian.org/debian
+    URIs: http://deb.example.org/debian
     Suites: bookworm bookworm-updates
     Components: main contrib
     Signed-By: {KEYRING}
@@ -51,25 +51,25 @@ def test_deb822(apt):
     found = apt(debian__sources=DEB822)
     assert suites(found) == ["bookworm", "bookworm-updates", "bookworm-security"]
     assert found[0] == {
-        "uri": "http://deb.debian.org/debian",
+        "uri": "http://deb.example.org/debian",
         "suite": "bookworm",
         "components": ["main", "contrib"],
         "signed_by": KEYRING,
-        "line": f"deb [signed-by={KEYRING}] http://deb.debian.org/debian bookworm main contrib",
+        "line": f"deb [signed-by={KEYRING}] http://deb.example.org/debian bookworm main contrib",
     }
 
 
 def test_one_line_form(apt):
     found = apt(sources_list=f"""
         # deb http://commented.example/debian bookworm main
-        deb-src http://deb.debian.org/debian bookworm main
-        deb http://deb.debian.org/debian bookworm-updates main
-        deb\t[arch=amd64 signed-by={KEYRING}]  http://deb.debian.org/debian   bookworm main # the release
+        deb-src http://deb.example.org/debian bookworm main
+        deb http://deb.example.org/debian bookworm-updates main
+        deb\t[arch=amd64 signed-by={KEYRING}]  http://deb.example.org/debian   bookworm main # the release
         deb http://broken.example
         """)
     assert suites(found) == ["bookworm", "bookworm-updates"]  # the release itself comes first
     assert found[0]["signed_by"] == KEYRING and found[1]["signed_by"] == ""
-    assert found[1]["line"] == "deb http://deb.debian.org/debian bookworm-updates main"
+    assert found[1]["line"] == "deb http://deb.example.org/debian bookworm-updates main"
 
 
 @pytest.mark.parametrize("value", ["no", "No", "false", "0"])
@@ -103,7 +103,7 @@ def test_fields_over_several_lines_and_spaced_blank_lines(apt):
         "deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable",
         "deb https://apt.postgresql.org/pub/repos/apt bookworm-pgdg main",
         "deb [signed-by=/usr/share/keyrings/redis-archive-keyring.gpg] https://packages.redis.io/deb bookworm main",
-        "deb http://deb.debian.org/debian trixie main",
+        "deb http://deb.example.org/debian trixie main",
     ],
 )
 def test_archives_of_others_are_left_out(apt, line):
@@ -132,7 +132,7 @@ def test_a_key_inside_the_file_has_no_one_line_form(apt):
 
 
 def test_the_same_source_twice_counts_once(apt):
-    line = "deb http://deb.debian.org/debian bookworm main\n"
+    line = "deb http://deb.example.org/debian bookworm main\n"
     assert len(apt(a__list=line, b__list=line)) == 1
 
 

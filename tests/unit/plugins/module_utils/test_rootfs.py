@@ -15,7 +15,7 @@ from ansible_collections.tria.production.plugins.module_utils import _apt, _dock
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 NAME = "tria-base/debian:bookworm"
-LINE = "deb http://deb.debian.org/debian bookworm main"
+LINE = "deb http://deb.example.org/debian bookworm main"
 
 
 class Engine:
