@@ -12,12 +12,24 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 import typing as t
 import uuid
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+def wait_until_up(host: str) -> None:
+    """Until systemd has started everything; before its bus is there, it cannot even be asked to wait."""
+    command = ["docker", "exec", host, "systemctl", "is-system-running"]
+    deadline = time.monotonic() + 60
+    state = ""
+    while state not in ("running", "degraded"):
+        assert time.monotonic() < deadline, f"{host} is not up: {state}"
+        time.sleep(0.2)
+        state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.fixture(name="host")
@@ -28,7 +40,7 @@ def host_fixture() -> t.Iterator[str]:
     command += ["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock", "--volume=/var/lib/docker"]
     subprocess.run([*command, os.environ["TRIA_TEST_HOST_IMAGE"]], check=True, capture_output=True)
     try:
-        subprocess.run(["docker", "exec", name, "systemctl", "is-system-running", "--wait"], check=True, capture_output=True)
+        wait_until_up(name)
         yield name
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
