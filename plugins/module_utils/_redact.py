@@ -16,6 +16,7 @@ _SHORTEST_LINE = 8  # of a secret of several lines (a private key): logs and JSO
 _URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s\"']+(?=@)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
     r"(?P<head>\b[\w-]*(?:password|passwd|secret|token|api[_-]?key)[\w-]*[\"']?\s*[=:]\s*)"
+    r"(?!(?:true|false|null|none)(?:[\s,;})\]]|$))"  # whether there is one is no secret: "api_key_set": true
     r"(?P<value>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|[\"']?[^\s\"',;&]+)",
     re.IGNORECASE,
 )

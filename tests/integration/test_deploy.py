@@ -138,7 +138,8 @@ def test_check_mode_before_a_first_deploy_writes_nothing(tmp_path):
     fresh.remove()
     run = fresh.deploy("--check")
     assert run.status == 0, run.output
-    assert "Would build triacheck/edge:" in run.output and "(first deploy)" in run.output
+    assert "Would build triacheck/edge:" in run.output and "To do: first deploy" in run.output
+    assert "readiness" not in run.gates and "READY" not in run.output  # nothing was proven
     assert not fresh.root.exists() and not fresh.facts.exists() and not fresh.reports.exists()
     assert fresh.containers() == {}
     assert "NOT PRODUCTION READY" in run.output

@@ -80,3 +80,9 @@ def test_redact_tree_reaches_every_string_and_keeps_the_rest():
 )
 def test_printable(raw, clean):
     assert printable(raw) == clean
+
+
+def test_whether_there_is_a_secret_is_none() -> None:
+    text = '{"api_key_set":true,"token": null, "password": "truer"}'
+    assert redact(text) == '{"api_key_set":true,"token": null, "password": ********}'
+    assert redact("password=true-blue") == "password=********"
