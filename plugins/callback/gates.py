@@ -52,6 +52,7 @@ class CallbackModule(Default):
         self._gate = ""
         self._gate_started = 0.0
         self._said: set[str] = set()
+        self._hosts: set[str] = set()
 
     @property
     def _brief(self) -> bool:
@@ -76,6 +77,10 @@ class CallbackModule(Default):
         if doing and doing not in self._said:
             self._said.add(doing)
             self._line(f"  … {doing}", "bright gray")
+
+    def v2_runner_on_start(self, host: t.Any, task: t.Any) -> None:
+        self._hosts.add(host.get_name())
+        super().v2_runner_on_start(host, task)
 
     def v2_playbook_on_handler_task_start(self, task: t.Any) -> None:
         if not self._brief:
@@ -135,13 +140,14 @@ class CallbackModule(Default):
 
     def _checks(self, result: t.Any) -> None:
         """The results of a module that made checks; with several hosts each line names its own."""
+        host = f" [{_host(result)}]" if len(self._hosts) > 1 else ""
         for check in _answer(result).get("results", []):
             if not isinstance(check, dict) or "category" not in check or "status" not in check:
                 return  # the results of a loop
             took = f" ({check['duration_ms']:.0f}ms)" if check.get("duration_ms", 0) >= 1 else ""
             color = {"pass": None, "skip": "bright gray", "warn": "yellow"}.get(check["status"], "red")
             message = f"\n    {check['message']}" if check["status"] in ("warn", "fail", "error") else ""
-            self._line(f"{MARKS[check['status']]} {check['category']}: {check['name']}{took}{message}", color)
+            self._line(f"{MARKS[check['status']]} {check['category']}: {check['name']}{took}{host}{message}", color)
 
 
 def _task(result: t.Any) -> t.Any:

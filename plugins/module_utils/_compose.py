@@ -81,12 +81,6 @@ def build_context(service: dict[str, t.Any]) -> str | None:
     return os.path.normpath(build if isinstance(build, str) else build.get("context", "."))
 
 
-def build_contexts(compose: dict[str, t.Any], profiles: t.Iterable[str]) -> list[str]:
-    """The build contexts of all active services, each once."""
-    found = (build_context(service) for service in active_services(compose, profiles).values())
-    return sorted({context for context in found if context})
-
-
 def plan_images(
     project: str,
     compose: dict[str, t.Any],

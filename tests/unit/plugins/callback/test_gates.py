@@ -39,12 +39,12 @@ PLAYBOOK = """
 """
 
 
-def play(tmp_path: pathlib.Path, cores: int, *options: str) -> "subprocess.CompletedProcess[str]":
+def play(tmp_path: pathlib.Path, cores: int, *options: str, hosts: str = "localhost") -> "subprocess.CompletedProcess[str]":
     playbook = tmp_path / "play.yml"
-    playbook.write_text(PLAYBOOK.replace("DEST", str(tmp_path / "file")).replace("CORES", str(cores)), encoding="utf-8")
+    playbook.write_text(PLAYBOOK.replace("hosts: localhost", "hosts: all").replace("DEST", str(tmp_path / "file")).replace("CORES", str(cores)), encoding="utf-8")
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     environment["ANSIBLE_STDOUT_CALLBACK"] = "tria.production.gates"
-    command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", "localhost,", str(playbook), *options]
+    command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", f"{hosts},", str(playbook), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -68,6 +68,15 @@ def test_a_failure_names_the_check_and_the_remedy(tmp_path: pathlib.Path) -> Non
     assert "❌ Preflight: CPU cores" in done.stdout
     assert "❌ localhost: Look at the host" in done.stdout
     assert "100000 needed" in done.stdout
+
+
+def test_with_several_hosts_each_check_names_its_own(tmp_path: pathlib.Path) -> None:
+    done = play(tmp_path, 1, hosts="one.invalid,two.invalid")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for host in ("one.invalid", "two.invalid"):
+        assert f"✓ Preflight: CPU cores [{host}]" in done.stdout
+    assert "🔧 two\n" in done.stdout and done.stdout.count("🔧 two\n") == 1
 
 
 @pytest.mark.parametrize("option", ["-v", "-vvv"])

@@ -60,18 +60,12 @@ def test_replicas_that_are_no_number():
     assert "'many'" in raised.value.cause
 
 
-def test_build_contexts():
-    compose = {
-        "services": {
-            "a": {"build": "./web/"},
-            "b": {"build": {"context": "web"}},
-            "c": {"build": {}},
-            "d": {"build": {"dockerfile": "x"}},
-            "e": {"build": "hidden", "profiles": ["p"]},
-        }
-    }
-    assert _compose.build_contexts(compose, []) == [".", "web"]
-    assert _compose.build_contexts(compose, ["p"]) == [".", "hidden", "web"]
+@pytest.mark.parametrize(
+    ("build", "context"),
+    [("./web/", "web"), ({"context": "web"}, "web"), ({"dockerfile": "x"}, "."), ({}, None), (None, None)],
+)
+def test_the_build_context(build, context):
+    assert _compose.build_context({"build": build}) == context
 
 
 def test_services_that_are_built_alike_share_an_image():
