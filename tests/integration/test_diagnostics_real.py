@@ -7,24 +7,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import re
 import socket
 import subprocess
-import tarfile
 import time
 import uuid
 
 import docker
 import pytest
+from tiny_image import import_programs
 
 from ansible_collections.tria.production.plugins.module_utils import _diagnostics, _docker, _host, _ports, _report
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 CANARY = "CANARY-0815-s3cret"
-PROGRAMS = ("/bin/sh", "/bin/sleep", "/bin/cat")
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +32,8 @@ def engine():
 
 @pytest.fixture(scope="module")
 def image(engine):
-    """A few programs of this machine with their libraries: an image without a registry, in no time."""
-    libraries = subprocess.run(["ldd", *PROGRAMS], check=True, capture_output=True, text=True).stdout
-    paths = {*PROGRAMS, *re.findall(r"(/\S*\.so\S*) \(", libraries)}
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for path in sorted(paths):
-            tar.add(path)
     name = f"host-test-{uuid.uuid4().hex[:8]}"
-    engine.import_image_from_data(archive.getvalue(), repository=name, tag="1")
+    import_programs(engine, name, "/bin/sh", "/bin/sleep", "/bin/cat")
     yield f"{name}:1"
     engine.remove_image(f"{name}:1", force=True)
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import subprocess
 import tarfile
 import uuid
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from tiny_image import import_programs
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.modules import stack_release
 
 SECRET = "hunter2-s3cret"
-PROGRAMS = ("/bin/sh", "/bin/sleep")
 RUNNING = ["/bin/sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
 
 
@@ -33,14 +32,9 @@ def engine():
 
 @pytest.fixture(scope="module")
 def image(engine):
-    """Two programs of this machine with their libraries: an image without a registry, in no time."""
-    libraries = subprocess.run(["ldd", *PROGRAMS], check=True, capture_output=True, text=True).stdout
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for path in sorted({*PROGRAMS, *re.findall(r"(/\S*\.so\S*) \(", libraries)}):
-            tar.add(path)
+    """One image under two tags; gives its name."""
     name = f"core-test-{uuid.uuid4().hex[:8]}"
-    engine.import_image_from_data(archive.getvalue(), repository=name, tag="1")
+    import_programs(engine, name, "/bin/sh", "/bin/sleep")
     engine.tag(f"{name}:1", name, "2")
     yield name
     for tag in "12":
