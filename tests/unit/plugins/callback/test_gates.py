@@ -41,7 +41,8 @@ PLAYBOOK = """
 
 def play(tmp_path: pathlib.Path, cores: int, *options: str, hosts: str = "localhost") -> "subprocess.CompletedProcess[str]":
     playbook = tmp_path / "play.yml"
-    playbook.write_text(PLAYBOOK.replace("hosts: localhost", "hosts: all").replace("DEST", str(tmp_path / "file")).replace("CORES", str(cores)), encoding="utf-8")
+    text = PLAYBOOK.replace("hosts: localhost", "hosts: all").replace("DEST", str(tmp_path / "file"))
+    playbook.write_text(text.replace("CORES", str(cores)), encoding="utf-8")
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     environment["ANSIBLE_STDOUT_CALLBACK"] = "tria.production.gates"
     command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), "-i", f"{hosts},", str(playbook), *options]
