@@ -8,13 +8,13 @@ To add a kind, write one file in this folder, named like the kind, and add it to
 
 - `CATEGORY`: the default category of its results;
 - `LIBRARIES`: the Python libraries it needs (names of `_deps.LIBRARIES`);
-- `SPEC`: the argument spec of its options (`options`, `required_together`, …);
+- `SPEC`: the argument spec of its options (`options`, `required_together`, …), and `DOCUMENTATION`: the same for readers;
 - `probe(options, attempt)`: looks once. It returns `Outcome`, or raises `ProbeFailure` when the target is not good; any
   other exception means that the check itself could not run. It spends no more than `attempt.budget` on anything that
   can block. It connects to `attempt.host`, where that is set: the address of a service that publishes no port;
 - `endpoint(options)`, for a kind behind one TCP port: its (host, port), which waiting tries first, being cheap.
 
-Describe the options in `doc_fragments/targets.py`; plant the faults it looks for in its tests.
+Plant the faults it looks for in its tests.
 """
 
 from __future__ import annotations

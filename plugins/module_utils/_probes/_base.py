@@ -175,3 +175,13 @@ class Attempt:
 # Options of the kinds that reach a Compose service which publishes no port.
 COMPOSE_OPTIONS: dict[str, t.Any] = {"project": {"type": "str"}, "service": {"type": "str"}}
 COMPOSE_TOGETHER = [["project", "service"]]
+COMPOSE_DOCUMENTATION = """\
+    project:
+      description:
+        - Compose project. With C(service), connects to the running container of that service, so that nothing has to be
+          published.
+      type: str
+    service:
+      description: Compose service, see C(project).
+      type: str
+"""

@@ -11,6 +11,35 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _compose
 
+DOCUMENTATION = r"""
+container:
+  description:
+    - All containers of a Compose service. Each of them must run and, where it has a healthcheck, be healthy; one
+      dead replica is a failure.
+  type: dict
+  suboptions:
+    project:
+      description: Compose project.
+      type: str
+      required: true
+    service:
+      description: Compose service.
+      type: str
+      required: true
+    replicas:
+      description: How many containers there are at least. Without it, one; all that exist count in any case.
+      type: int
+    one_shot:
+      description: The containers end by themselves. Good is then exit code 0, and nothing else.
+      type: bool
+      default: false
+    min_uptime:
+      description:
+        - Seconds that a container without a healthcheck must have been running before that counts.
+        - A container that was restarted must have been running for 10 seconds in any case.
+      type: float
+      default: 1.0
+"""
 CATEGORY = "Container"
 LIBRARIES = ("docker",)
 SPEC: dict[str, t.Any] = {

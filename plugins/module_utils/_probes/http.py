@@ -19,6 +19,79 @@ import urllib.parse
 
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
 
+DOCUMENTATION = (
+    r"""
+http:
+  description:
+    - An HTTP endpoint. Proxies of the environment are not used.
+    - In check mode, requests other than C(GET), C(HEAD) and C(OPTIONS) are not sent; the result is C(skip).
+  type: dict
+  suboptions:
+    url:
+      description:
+        - The URL. With O(targets[].http.service), only the address that is connected to is that of the container;
+          the C(Host) header and the name in the certificate are those of the URL.
+      type: str
+      required: true
+    method:
+      description: Request method.
+      type: str
+      default: GET
+    headers:
+      description:
+        - Request headers. Not sent to another host that a redirect leads to.
+        - Values of C(Authorization), C(Cookie) and C(X-API-Key) are masked in messages. Put secrets into
+          O(secrets) too, which masks them in Ansible's own record of the options.
+      type: dict
+      default: {}
+    body:
+      description: Request body. A dictionary or a list is sent as JSON.
+      type: raw
+    url_username:
+      description: User name for basic authentication.
+      type: str
+    url_password:
+      description: Password for basic authentication. With it, an unexpected status 401 is final.
+      type: str
+    status:
+      description: Status codes that are good.
+      type: list
+      elements: int
+      default: [200]
+    json:
+      description:
+        - What the JSON document in the answer must contain. Keys may be dotted paths; list items are numbers.
+      type: dict
+    contains:
+      description: Text that the body must contain.
+      type: str
+    response_headers:
+      description: Headers that the answer must have, each with a text that it must contain.
+      type: dict
+      default: {}
+    idempotent:
+      description: Sends the same request twice; both answers must be the same, status and body.
+      type: bool
+      default: false
+    follow_redirects:
+      description: Whether redirects are followed, not at all, for safe methods, or for all. At most five.
+      type: str
+      choices: [none, safe, all]
+      default: none
+    validate_certs:
+      description: Whether the server's certificate is verified.
+      type: bool
+      default: true
+    ca_path:
+      description: A file or directory with CA certificates to trust instead of the system's.
+      type: path
+    max_body_bytes:
+      description: Largest body that is read. A larger one is a failure.
+      type: int
+      default: 1048576
+"""
+    + _base.COMPOSE_DOCUMENTATION
+)
 CATEGORY = "API"
 LIBRARIES = ()
 SPEC: dict[str, t.Any] = {

@@ -17,6 +17,66 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _deps
 from ansible_collections.tria.production.plugins.module_utils._probes import _base
 
+DOCUMENTATION = (
+    r"""
+postgres:
+  description:
+    - A PostgreSQL database, looked at in a read-only transaction.
+    - Connections in use are reported as C(pool).
+  type: dict
+  suboptions:
+    host:
+      description: Host name or address.
+      type: str
+      default: 127.0.0.1
+      aliases: [login_host]
+    port:
+      description: Port number.
+      type: int
+      default: 5432
+      aliases: [login_port]
+    dbname:
+      description: Name of the database.
+      type: str
+      required: true
+      aliases: [login_db]
+    login_user:
+      description: Role to log in with.
+      type: str
+    login_password:
+      description: Password of the role.
+      type: str
+    sslmode:
+      description: As of C(libpq).
+      type: str
+      choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      default: prefer
+    ca_path:
+      description: File with the CA certificates for V(verify-ca) and V(verify-full).
+      type: path
+    tables:
+      description: Tables that must exist, with or without a schema.
+      type: list
+      elements: str
+      default: []
+    min_rows:
+      description: For each table, the number of rows that it has at least.
+      type: dict
+      default: {}
+    migration_head:
+      description: The migration that O(targets[].postgres.migration_table) must name, and no other.
+      type: str
+    migration_table:
+      description: Table with the current migration in column C(version_num), as Alembic keeps it.
+      type: str
+      default: alembic_version
+    pool_max_percent:
+      description: Part of the server's C(max_connections) above which the result is a C(warn).
+      type: float
+      default: 90.0
+"""
+    + _base.COMPOSE_DOCUMENTATION
+)
 CATEGORY = "Database"
 LIBRARIES = ("psycopg2",)
 SPEC: dict[str, t.Any] = {

@@ -16,6 +16,49 @@ import uuid
 
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
 
+DOCUMENTATION = (
+    r"""
+redis:
+  description: A Redis server that answers C(PING) and is not loading.
+  type: dict
+  suboptions:
+    host:
+      description: Host name or address.
+      type: str
+      default: 127.0.0.1
+    port:
+      description: Port number.
+      type: int
+      default: 6379
+    db:
+      description: Number of the database.
+      type: int
+      default: 0
+    login_user:
+      description: ACL user.
+      type: str
+    login_password:
+      description: Password.
+      type: str
+    tls:
+      description: Whether to connect by TLS.
+      type: bool
+      default: false
+    validate_certs:
+      description: Whether the server's certificate is verified.
+      type: bool
+      default: true
+    ca_path:
+      description: A file or directory with CA certificates to trust instead of the system's.
+      type: path
+    round_trip:
+      description:
+        - Also writes, reads and deletes a random key that expires by itself. Left out in check mode.
+      type: bool
+      default: false
+"""
+    + _base.COMPOSE_DOCUMENTATION
+)
 CATEGORY = "Cache"
 LIBRARIES = ()
 SPEC: dict[str, t.Any] = {

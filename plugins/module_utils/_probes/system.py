@@ -12,6 +12,27 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._probes import _base
 
+DOCUMENTATION = r"""
+system:
+  description: Use of processor, memory and disk of the host. Each limit that is exceeded is a failure.
+  type: dict
+  suboptions:
+    max_cpu_percent:
+      description: Limit for the processor. By default none, as a deploy itself makes it busy.
+      type: float
+    max_memory_percent:
+      description: Limit for memory.
+      type: float
+      default: 95.0
+    max_disk_percent:
+      description: Limit for the file system of O(targets[].system.path).
+      type: float
+      default: 90.0
+    path:
+      description: Any path in the file system to look at.
+      type: path
+      default: /
+"""
 CATEGORY = "System"
 LIBRARIES = ()
 SPEC: dict[str, t.Any] = {

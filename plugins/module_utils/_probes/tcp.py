@@ -10,6 +10,23 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
 
+DOCUMENTATION = (
+    r"""
+tcp:
+  description: A TCP port that accepts connections.
+  type: dict
+  suboptions:
+    host:
+      description: Host name or address.
+      type: str
+      default: 127.0.0.1
+    port:
+      description: Port number.
+      type: int
+      required: true
+"""
+    + _base.COMPOSE_DOCUMENTATION
+)
 CATEGORY = "Network"
 LIBRARIES = ()
 SPEC: dict[str, t.Any] = {
