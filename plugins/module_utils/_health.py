@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _probes, _result
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._probes import system
+from ansible_collections.tria.production.plugins.module_utils._probes import _dependencies, _health_documents, system
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Cancelled, Session, Target
 from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool
 
@@ -72,7 +72,7 @@ def check(
     health = Health(results, system.metrics(meter))
     bad = [one for one in results if one.blocks or (fail_on == "degraded" and one.degrades)]
     if bad and fail_on != "never":
-        raise _error(bad, len(results), health.as_dict())
+        raise _error(bad, results, targets, health.as_dict())
     return health.as_dict()
 
 
@@ -119,19 +119,37 @@ def _unanswered(target: Target) -> _result.CheckResult:
 
 
 def _service(result: _result.CheckResult) -> dict[str, t.Any]:
-    """One entry of `services`; what is not simply good also says why. `healthy` is null where nothing was looked at."""
+    """One entry of `services`; what is not simply good also says why. `healthy` is null where nothing was looked at.
+
+    What a service says of its own components is told in the same form: `services` and `metrics` within its entry.
+    """
     healthy = None if result.status == _result.SKIP else bool(result.data.get("healthy"))
     entry = {**result.data, "healthy": healthy, "response_time_ms": result.duration_ms}
+    reported = entry.pop("health", None)
+    if reported:
+        entry["services"] = _health_documents.services(reported)
+        entry.update({key: reported[key] for key in ("metrics", "version") if key in reported})
     return entry if result.status == _result.PASS else {**entry, "message": result.message}
 
 
-def _error(bad: list[_result.CheckResult], total: int, details: dict[str, t.Any]) -> ProductionError:
-    bad = sorted(bad, key=lambda one: (not one.critical, one.data.get("kind") != "container"))
-    causes = "; ".join(f"{one.name}: {one.message}" for one in bad)
+def _error(
+    bad: list[_result.CheckResult],
+    results: list[_result.CheckResult],
+    targets: list[Target],
+    details: dict[str, t.Any],
+) -> ProductionError:
+    failed = [one.name for one in results if one.degrades and not one.data.get("healthy")]
+    causes = _dependencies.causes(failed, {target.name: target for target in targets})
+    bad = sorted(bad, key=lambda one: (one.name in causes, not one.critical, one.data.get("kind") != "container"))
+    told = []
+    for one in bad:
+        behind = ", ".join(causes.get(one.name, ()))
+        told.append(f"{one.name}: {one.message}" + (f" (it depends on {behind})" if behind else ""))
     remedies = list(dict.fromkeys(f"{one.name}: {one.remedy}" for one in bad if one.remedy))
+    to_blame = dict.fromkeys(name for one in bad for name in causes.get(one.name, [one.name]))
     return ProductionError(
-        ", ".join(one.name for one in bad),
-        f"{len(bad)} of {total} targets are not good. {causes}.",
+        ", ".join(to_blame),
+        f"{len(bad)} of {len(results)} targets are not good. {'; '.join(told)}.",
         " ".join(remedies),
         **details,
     )

@@ -15,7 +15,7 @@ import time
 import pytest
 from probe_peers import drip, free_port, http_server, look, server, silence
 
-from ansible_collections.tria.production.plugins.module_utils._probes import http
+from ansible_collections.tria.production.plugins.module_utils._probes import _expect
 
 READY = json.dumps({"overall_healthy": True, "services": {"database": {"healthy": True}}, "list": [{"n": 1}]})
 
@@ -161,4 +161,17 @@ def test_certificates_are_verified(tmp_path):
 
 
 def test_differences_of_equal_documents():
-    assert http.differences({"a": {"b": [1, 2]}, "c": None}, {"a": {"b": [1, 2], "x": 1}, "c": None}) == []
+    assert _expect.differences({"a": {"b": [1, 2]}, "c": None}, {"a": {"b": [1, 2], "x": 1}, "c": None}) == []
+
+
+def test_json_that_is_nested_too_deeply_is_no_json():
+    with http_server((200, "[" * 100000)) as port:
+        seen = look("http", url=f"http://127.0.0.1:{port}/", json={"a": 1})
+    assert seen.status == "fail" and "not JSON" in seen.message
+
+
+def test_no_part_of_a_secret_is_left_where_a_body_is_cut():
+    secret = "abcdefgh-12345678"
+    with http_server((500, "x" * 495 + secret)) as port:
+        seen = look("http", url=f"http://127.0.0.1:{port}/", secrets=[secret])
+    assert seen.data["body"] == "x" * 495 + "*****"
