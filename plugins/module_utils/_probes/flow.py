@@ -1,0 +1,273 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kind `flow`: several requests in order, that hand values on and clean up after themselves. Private to the collection.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._probes import (
+    _base,
+    _expect,
+    _flow_plan,
+    _flow_run,
+    _flow_samples,
+    _http,
+)
+
+_STEP_DOCUMENTATION = (
+    r"""
+    name:
+      description: Name of the step in results and messages. Each step has one of its own.
+      type: str
+      required: true
+    path:
+      description:
+        - Path and query, appended to O(targets[].flow.url); or a whole URL within O(targets[].flow.allowed_origins).
+        - Values are percent-encoded. A path that is nothing but one C(${name}) is taken as it is, as a captured
+          C(Location) has to be.
+      type: str
+      default: /
+    method:
+      description: Request method.
+      type: str
+      default: GET
+    headers:
+      description: Request headers of this step. Not sent to another host that a redirect leads to.
+      type: dict
+      default: {}
+    body:
+      description:
+        - Request body. C(${name}) is replaced in it at any depth; a text that is nothing but one C(${name}) becomes the
+          value with its type.
+        - For V(form-multipart), each part is a text, or a dictionary with C(content), C(filename) and C(mime_type);
+          without C(content), the file C(filename) of the host is sent.
+      type: raw
+    body_format:
+      description:
+        - How the body is sent, in the words of M(ansible.builtin.uri).
+        - By default V(raw) for a text and V(json) for everything else.
+      type: str
+      choices: [form-multipart, form-urlencoded, json, raw]
+    max_ms:
+      description:
+        - Performance budget of this step in milliseconds, connecting and TLS included. Slower is a C(warn).
+        - With O(targets[].flow.repeat), it holds for the 95th percentile of the step.
+      type: float
+    capture:
+      description:
+        - Values of the answer to keep for later steps. Each name has a dictionary with one of C(json) (dotted path),
+          C(cookie) (name), C(header) (name) and C(regex) (searched in the body; its first group, if it has one).
+        - A value that is not there is a failure of the step.
+        - Captured values of four characters and more are masked in everything that is shown.
+      type: dict
+      default: {}
+    retries:
+      description: How often the step is tried again when its answer is not as expected.
+      type: int
+      default: 0
+    delay:
+      description: Seconds before it is tried again.
+      type: float
+      default: 1.0
+"""
+    + _expect.DOCUMENTATION
+)
+_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
+DOCUMENTATION = (
+    rf"""
+flow:
+  description:
+    - Several HTTP requests in order, such as log in, create, fetch, delete. The flow is good when each step is.
+    - Each run has cookies of its own. Each step opens a connection of its own; times include connecting and TLS.
+    - Each attempt is a whole run, clean-up included. C(max_ms) of the target holds for all of it.
+    - In path, headers, body and expectations, C(${{name}}) stands for a value from O(targets[].flow.vars), a captured
+      one, C(${{random}}) (16 hexadecimal digits, others in each run) or C(${{timestamp}}) (seconds since 1970);
+      C($$) stands for C($).
+    - In check mode, a flow with a method other than C(GET), C(HEAD) and C(OPTIONS) is not run; the result is C(skip).
+  type: dict
+  suboptions:
+    url:
+      description:
+        - URL that the paths of the steps are appended to. With O(targets[].flow.service), only the address that is
+          connected to is that of the container.
+      type: str
+      required: true
+    allowed_origins:
+      description:
+        - Further origins (scheme, host, port) that steps and redirects may go to. For any other, nothing is sent, and
+          the failure is final.
+      type: list
+      elements: str
+      default: []
+    vars:
+      description: Values to start with. They may refer to those before them.
+      type: dict
+      default: {{}}
+    headers:
+      description:
+        - Headers for every step, sent to the origin of O(targets[].flow.url) only.
+        - One that refers to a captured value is sent as soon as there is one.
+      type: dict
+      default: {{}}
+    steps:
+      description: The requests. After a step that fails, those behind it are left out.
+      type: list
+      elements: dict
+      required: true
+      suboptions:
+{_STEPS}    cleanup:
+      description:
+        - Requests that remove what the steps have made. All of them are sent, also after a failure, a timeout or the
+          end of the task by a signal, unless no step could send anything. One that refers to a value that was not
+          captured is left out, and the message says so.
+        - A failure is a failure of the flow, named after the one that came first.
+      type: list
+      elements: dict
+      default: []
+      suboptions:
+{_STEPS}    cleanup_timeout:
+      description:
+        - Seconds that the clean-up may take. It is not part of C(timeout), so the module may end so much later.
+        - Half of it goes first to the answer of a request that was sent and gives a value which the clean-up needs.
+      type: float
+      default: 5.0
+    repeat:
+      description:
+        - Runs the whole flow many times and judges its times, which are those of its steps without the clean-up.
+          C(timeout) holds for all runs together. Without enough of them the flow has failed.
+        - Percentiles are by nearest rank, the least time that so many per cent of the good runs do not exceed.
+      type: dict
+      suboptions:
+        samples:
+          description: Runs that count.
+          type: int
+          default: 20
+        warmup:
+          description: Runs before those, which do not count, however they end.
+          type: int
+          default: 2
+        concurrency:
+          description:
+            - Runs at the same time, 64 at most. Each request takes about a millisecond of processor time here too, so
+              that budgets of few milliseconds are best judged with V(1).
+          type: int
+          default: 1
+        min_samples:
+          description:
+            - Good runs that it takes for a verdict. By default as many as O(targets[].flow.repeat.max_error_percent)
+              leaves of O(targets[].flow.repeat.samples).
+          type: int
+        max_p50_ms:
+          description: Greatest median in milliseconds.
+          type: float
+        max_p95_ms:
+          description: Greatest 95th percentile in milliseconds.
+          type: float
+        max_p99_ms:
+          description: Greatest 99th percentile in milliseconds.
+          type: float
+        max_error_percent:
+          description: How many runs in a hundred may fail.
+          type: float
+          default: 0.0
+"""
+    + _http.DOCUMENTATION
+    + _base.COMPOSE_DOCUMENTATION
+)
+CATEGORY = "API"
+LIBRARIES = ()
+_STEP: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "path": {"type": "str", "default": "/"},
+    "method": {"type": "str", "default": "GET"},
+    "headers": {"type": "dict", "default": {}},
+    "body": {"type": "raw"},
+    "body_format": {"type": "str", "choices": ["form-multipart", "form-urlencoded", "json", "raw"]},
+    "max_ms": {"type": "float"},
+    "capture": {"type": "dict", "default": {}},
+    "retries": {"type": "int", "default": 0},
+    "delay": {"type": "float", "default": 1.0},
+    **_expect.OPTIONS,
+}
+_REPEAT: dict[str, t.Any] = {
+    "samples": {"type": "int", "default": 20},
+    "warmup": {"type": "int", "default": 2},
+    "concurrency": {"type": "int", "default": 1},
+    "min_samples": {"type": "int"},
+    "max_p50_ms": {"type": "float"},
+    "max_p95_ms": {"type": "float"},
+    "max_p99_ms": {"type": "float"},
+    "max_error_percent": {"type": "float", "default": 0.0},
+}
+SPEC: dict[str, t.Any] = {
+    "options": {
+        "url": {"type": "str", "required": True},
+        "allowed_origins": {"type": "list", "elements": "str", "default": []},
+        "vars": {"type": "dict", "default": {}},
+        "headers": {"type": "dict", "default": {}},
+        "steps": {"type": "list", "elements": "dict", "required": True, "options": _STEP},
+        "cleanup": {"type": "list", "elements": "dict", "default": [], "options": _STEP},
+        "cleanup_timeout": {"type": "float", "default": 5.0},
+        "repeat": {"type": "dict", "options": _REPEAT},
+        **_http.OPTIONS,
+        **_base.COMPOSE_OPTIONS,
+    },
+    "required_together": _base.COMPOSE_TOGETHER,
+}
+
+
+def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
+    return _http.origin(options["url"])[1:]
+
+
+def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
+    """Runs the flow once, or as often as `repeat` says. Check mode skips flows that may change something."""
+    _flow_plan.verify(options)
+    unsafe = [step["name"] for step in [*options["steps"], *options["cleanup"]]
+              if step["method"].upper() not in _http.SAFE_METHODS]
+    if attempt.session.check_mode and unsafe:
+        return _base.Outcome(f"not run in check mode, as {unsafe[0]} may change something", skipped=True)
+    return _repeatedly(options, attempt) if options["repeat"] else _once(options, attempt)
+
+
+def _once(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
+    record = _flow_run.run(options, attempt)
+    data = {"url": _http.without_password(options["url"]), **record.as_dict()}
+    if record.failure:
+        record.failure.data = {**data, **record.failure.data}
+        raise record.failure
+    slow = _over_budget(options, record.steps, "duration_ms", "took")
+    return _base.Outcome(f"{_steps(options)} in {record.duration_ms:g} ms", data, slow)
+
+
+def _repeatedly(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
+    repeat = options["repeat"]
+    samples = _flow_samples.take(
+        repeat, lambda: _flow_run.run(options, attempt), attempt.budget, options["cleanup_timeout"]
+    )
+    data = {"url": _http.without_password(options["url"]), **samples.as_dict()}
+    problems = _flow_samples.problems(repeat, samples, attempt.budget.seconds)
+    if problems:
+        first = samples.failures[0] if samples.failures else None
+        remedy = first.remedy if first else "Find out what slows it down, or raise timeout or the budget."
+        raise _base.ProbeFailure("; ".join(problems), remedy, "repeat", data={**(first.data if first else {}), **data})
+    slow = _over_budget(options, data["steps"], "p95_ms", "has p95")
+    return _base.Outcome(f"{_steps(options)} {len(samples.good)} times, p95 {data['p95_ms']:g} ms", data, slow)
+
+
+def _steps(options: dict[str, t.Any]) -> str:
+    count = len(options["steps"])
+    return f"{count} steps" if count > 1 else "1 step"
+
+
+def _over_budget(options: dict[str, t.Any], times: list[dict[str, t.Any]], key: str, verb: str) -> list[str]:
+    return [
+        f"step {step['name']} {verb} {seen[key]:.0f} ms, more than max_ms {step['max_ms']:g}"
+        for step, seen in zip(options["steps"], times)
+        if step["max_ms"] is not None and seen[key] > step["max_ms"]
+    ]
