@@ -11,12 +11,14 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _deps, _docker
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._probes import _base
 
+_JOIN = 0.25  # s; only an Engine that does not answer at all makes the thread last longer
 _EVENTS = ["create", "start", "restart", "die", "oom", "pause", "unpause", "destroy", "health_status"]
 
 
 class ContainerEvents:
-    """Calls `notify(project, service)` from a thread for every event of a Compose container, until `close`.
+    """Calls `notify(project, service)` from a thread for every event of a container of Compose or Swarm, until `close`.
 
     `notify(None, None)` says that the subscription has begun or was lost: look at everything now. Without events, who
     waits still polls.
@@ -35,7 +37,7 @@ class ContainerEvents:
         with self._lock:
             self._closed = True
             self._hang_up()
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=_JOIN)
 
     def _hang_up(self) -> None:
         if self._stream is not None:
@@ -46,7 +48,7 @@ class ContainerEvents:
 
     def _listen(self) -> None:
         try:
-            client = _docker.connect()
+            client = _docker.connect(timeout=_base.DOCKER_SECONDS)
         except (ProductionError, _deps.MissingLibrary):
             return  # the probes say so themselves
         docker = _deps.load("docker")
@@ -59,8 +61,9 @@ class ContainerEvents:
             self._notify(None, None)
             for event in stream:
                 labels = event.get("Actor", {}).get("Attributes", {})
-                if _docker.PROJECT in labels:
-                    self._notify(labels[_docker.PROJECT], labels.get(_docker.SERVICE))
+                service = _docker.service_of(labels)
+                if service:
+                    self._notify(*service)
         except (docker.errors.DockerException, OSError, ValueError):
             pass  # ValueError: the stream was closed under the reader; either way the next line tells
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+import docker
 import pytest
 
 from ansible_collections.tria.production.plugins.module_utils import _docker, _probes
@@ -24,6 +25,7 @@ def container(status="running", restarts=0, health=None, number=1, **state):
         defaults["Health"] = {"Status": health, "Log": [{"ExitCode": 1, "Output": "no answer\n"}]}
     return {
         "Id": f"id{number}", "Name": f"/shop-app-{number}", "RestartCount": restarts, "State": {**defaults, **state},
+        "Config": {"Labels": {_docker.PROJECT: "shop", _docker.SERVICE: "app"}},
     }
 
 
@@ -69,7 +71,8 @@ def test_one_shot_faults():
 def test_a_restart_between_two_looks_is_final_even_if_it_runs_again():
     memory = {}
     judge(container(restarts=4, health="healthy"), memory)
-    assert "restart loop" in judge(container(restarts=5, health="healthy"), memory).message
+    message = judge(container(restarts=5, health="healthy"), memory).message
+    assert message == "container shop-app-1 is in a restart loop (restarted 5 times)"  # no exit code is known
 
 
 def test_uptime_counts_from_the_first_sight_of_the_same_start(monkeypatch):
@@ -96,10 +99,23 @@ def target(service="app", **options):
     return _probes._base.Target("app", "container", {**parameters, **entry}, "Container")
 
 
-def look(monkeypatch, containers, **options):
+class Response:
+    status_code = 503
+
+
+def look(monkeypatch, containers, others=(), **options):
     class Client:
         def close(self):
             """Nothing is open."""
+
+        def inspect_service(self, name):
+            raise docker.errors.APIError(name, Response(), "This node is not a swarm manager.")
+
+        def containers(self, all, filters):
+            if any(label.startswith(_docker.STACK) for label in filters["label"]):
+                return []
+            labels = [{_docker.PROJECT: project, _docker.SERVICE: service} for project, service in others]
+            return [{"Labels": one, "State": "created"} for one in labels]
 
     monkeypatch.setattr(_docker, "connect", lambda timeout: Client())
     monkeypatch.setattr(_docker, "compose_containers", lambda client, project, service: containers)
@@ -118,7 +134,27 @@ def test_every_replica_counts(monkeypatch):
 def test_missing_ones(monkeypatch):
     seen = look(monkeypatch, [container(health="healthy")], replicas=2)
     assert (seen.phase, seen.permanent) == ("missing", True) and "has 1 of 2 containers" in seen.message
-    assert "has 0 of 1 containers" in look(monkeypatch, []).message
+    seen = look(monkeypatch, [])
+    assert "has 0 of 1 containers; no container of that project exists" in seen.message
+    assert "docker compose -p shop up -d app" in seen.remedy
+
+
+def test_what_may_be_meant_instead_of_a_missing_one(monkeypatch):
+    seen = look(monkeypatch, [], [("shop", "db"), ("shop", "app2"), ("other", "app")])
+    assert seen.message.endswith("; there are app2 (created), db (created)")
+    assert seen.remedy.startswith("Is service app2 meant? ")
+    assert look(monkeypatch, [], [("shop2", "app")]).remedy.startswith("Is project shop2 meant? ")
+    many = look(monkeypatch, [], [("shop", f"one{n}") for n in range(12)])
+    assert many.message.endswith("one7 (created) and 2 more")
+
+
+def test_a_secret_in_the_health_log_is_masked_before_the_message_is_cut(monkeypatch):
+    sick = container(health="unhealthy")
+    sick["State"]["Health"]["Log"][0]["Output"] = "x" * 290 + "my-secret-value"
+    with Session(secrets=["my-secret-value"]) as session:
+        monkeypatch.setattr(_docker, "compose_containers", lambda *_args: [sick])
+        found = _compose.find(None, session, "shop", "app")
+    assert "my-secr" not in judge(found[0]).message
 
 
 def test_without_an_engine_the_check_has_not_passed(monkeypatch):
