@@ -49,6 +49,20 @@ options:
           - Category of the result in reports.
           - By default {_CATEGORIES}.
         type: str
+      invert:
+        description:
+          - Good is then that the target is gone. It is, when nothing listens there, when its name does not resolve, or
+            when its containers have ended or do not exist.
+          - What hangs, answers badly or refuses the password is still there.
+        type: bool
+        default: false
+      depends_on:
+        description:
+          - Names of targets that this one cannot be good without. When both fail, the error names the other one as the
+            culprit, and this one as its victim.
+        type: list
+        elements: str
+        default: []
 {_KINDS}  secrets:
     description:
       - Values that must not show in any output, such as those that containers may write to their logs. Passwords among
@@ -57,6 +71,7 @@ options:
     elements: str
     default: []
 requirements:
+  - dnspython, for targets of kind dns
   - psycopg2, for targets of kind postgres
   - docker (Docker SDK for Python), for targets of kind container and for those with project and service
 author:

@@ -48,7 +48,7 @@ class CheckResult:
         return self.status in (WARN, FAIL, ERROR)
 
     def as_dict(self) -> dict[str, t.Any]:
-        return dataclasses.asdict(self)
+        return dict(vars(self))  # not `asdict`: copying deeply takes 20 ms for 200 results
 
 
 def failed(name: str, category: str, critical: bool = True, **kwargs: t.Any) -> CheckResult:

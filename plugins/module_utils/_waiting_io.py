@@ -14,6 +14,18 @@ import socket
 import time
 import typing as t
 
+_CONNECTED = (0, errno.EISCONN)
+_PENDING = (errno.EINPROGRESS, errno.EALREADY)
+
+
+class Knock(t.NamedTuple):
+    """How a connect ended: with a connected socket, which is now the caller's to close, or with an error."""
+
+    key: t.Any
+    seconds: float
+    sock: t.Optional[socket.socket]
+    error: t.Optional[OSError]
+
 
 class Hub:
     """Non-blocking connects and a mailbox for other threads, waited for together; used as a context manager."""
@@ -25,14 +37,14 @@ class Hub:
         self._writer.setblocking(False)
         self._selector.register(self._reader, selectors.EVENT_READ)
         self._mail: queue.SimpleQueue[t.Any] = queue.SimpleQueue()
-        self._connects: dict[t.Any, _Connect] = {}
+        self._pending: dict[t.Any, _Pending] = {}
 
     def __enter__(self) -> Hub:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        for connect in list(self._connects.values()):
-            self._drop(connect)
+        for pending in list(self._pending.values()):
+            self._drop(pending)
         self._selector.close()
         self._reader.close()
         self._writer.close()
@@ -45,74 +57,97 @@ class Hub:
         except OSError:
             return  # full: it wakes up anyway; closed: nobody waits any more
 
-    def connect(self, key: t.Any, addresses: list[tuple[t.Any, t.Any]], timeout: float) -> None:
-        """Connects to all `addresses` at the same time; `collect` reports the first success, or the last error."""
-        connect = _Connect(key, time.monotonic() + timeout)
-        self._connects[key] = connect
-        for family, address in addresses:
-            try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
-            except OSError as exc:  # no IPv6 here
-                connect.error = exc
-                continue
-            sock.setblocking(False)
-            code = sock.connect_ex(address)
-            if code in (0, errno.EINPROGRESS):
-                connect.sockets.append(sock)
-                self._selector.register(sock, selectors.EVENT_WRITE, connect)
-            else:
-                sock.close()
-                connect.error = OSError(code, os.strerror(code))
+    def connect(self, key: t.Any, addresses: list[tuple[t.Any, t.Any]], timeout: float) -> Knock | None:
+        """Connects to all `addresses` at the same time: the first success counts, or else the last error.
 
-    def collect(self, timeout: float) -> tuple[list[tuple[t.Any, OSError | None]], list[t.Any]]:
-        """Waits up to `timeout` s for anything; returns finished connects (key, error or None) and the mail."""
-        finished = []
-        pending = [connect.expires for connect in self._connects.values()]
-        timeout = min([timeout] + [expires - time.monotonic() for expires in pending])
-        if any(not connect.sockets for connect in self._connects.values()):
-            timeout = 0
+        What the kernel knows at once, as it does on this host itself, is the answer; the rest comes by `collect`.
+        """
+        began = time.monotonic()
+        waiting = []
+        error: OSError | None = None
+        for family, address in addresses:
+            sock, code = _begin(family, address)
+            if code in _PENDING:
+                waiting.append(sock)
+            elif code in _CONNECTED:
+                for other in waiting:
+                    other.close()
+                return Knock(key, time.monotonic() - began, sock, None)
+            else:
+                error = OSError(code, os.strerror(code))
+        if not waiting:
+            return Knock(key, time.monotonic() - began, None, error)
+        pending = self._pending[key] = _Pending(key, began, began + timeout, waiting, error)
+        for sock in waiting:
+            self._selector.register(sock, selectors.EVENT_WRITE, pending)
+        return None
+
+    def collect(self, timeout: float) -> tuple[list[Knock], list[t.Any]]:
+        """Waits up to `timeout` s for anything; returns connects that have ended and the mail."""
+        if self._pending:
+            timeout = min(timeout, min(one.expires for one in self._pending.values()) - time.monotonic())
+        knocks = []
         for entry, _events in self._selector.select(max(0.0, timeout)):
             if entry.data is None:
                 self._reader.recv(4096)
-            elif not entry.data.done:
-                self._advance(entry.data, entry.fileobj)
+            elif entry.data.key in self._pending:  # else it has ended with another of its sockets
+                knocks += self._advance(entry.data, entry.fileobj)
         now = time.monotonic()
-        for connect in list(self._connects.values()):
-            if not connect.done and not connect.sockets:
-                connect.done = True
-            elif not connect.done and now >= connect.expires:
-                connect.done, connect.error = True, OSError(errno.ETIMEDOUT, "no answer")
-            if connect.done:
-                finished.append((connect.key, connect.error))
-                self._drop(connect)
+        for pending in [one for one in self._pending.values() if now >= one.expires]:
+            self._drop(pending)
+            knocks.append(Knock(pending.key, now - pending.began, None, OSError(errno.ETIMEDOUT, "no answer")))
         mail = []
         while not self._mail.empty():
             mail.append(self._mail.get())
-        return finished, mail
+        return knocks, mail
 
-    def _advance(self, connect: _Connect, sock: t.Any) -> None:
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._close(connect, sock)
-        if code:
-            connect.error = OSError(code, os.strerror(code))
-        else:
-            connect.done, connect.error = True, None
-
-    def _close(self, connect: _Connect, sock: t.Any) -> None:
+    def _advance(self, pending: _Pending, sock: t.Any) -> list[Knock]:
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or _self_connected(sock)
         self._selector.unregister(sock)
-        connect.sockets.remove(sock)
-        sock.close()
+        pending.sockets.remove(sock)
+        if code:
+            sock.close()
+            pending.error = OSError(code, os.strerror(code))
+            if pending.sockets:
+                return []
+        self._drop(pending)
+        error = pending.error if code else None
+        return [Knock(pending.key, time.monotonic() - pending.began, None if code else sock, error)]
 
-    def _drop(self, connect: _Connect) -> None:
-        for sock in list(connect.sockets):
-            self._close(connect, sock)
-        del self._connects[connect.key]
+    def _drop(self, pending: _Pending) -> None:
+        for sock in pending.sockets:
+            self._selector.unregister(sock)
+            sock.close()
+        del self._pending[pending.key]
 
 
-class _Connect:
-    def __init__(self, key: t.Any, expires: float) -> None:
+class _Pending:
+    def __init__(
+        self, key: t.Any, began: float, expires: float, sockets: list[socket.socket], error: OSError | None
+    ) -> None:
         self.key = key
+        self.began = began
         self.expires = expires
-        self.sockets: list[socket.socket] = []
-        self.error: OSError | None = None
-        self.done = False
+        self.sockets = sockets
+        self.error = error
+
+
+def _begin(family: t.Any, address: t.Any) -> tuple[t.Any, int]:
+    """A socket that is connecting or connected (then with code 0), or the error code of one that is closed again."""
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as exc:  # no IPv6 here, or no more files
+        return None, exc.errno or errno.EIO
+    code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        code = sock.connect_ex(address)  # on this host the answer is there by now
+    if code in _CONNECTED:
+        code = _self_connected(sock)
+    if code not in _CONNECTED + _PENDING:
+        sock.close()
+    return sock, code
+
+
+def _self_connected(sock: socket.socket) -> int:
+    """The code for a socket that the kernel has connected to itself, which happens where nobody listens; else 0."""
+    return errno.ECONNREFUSED if sock.getsockname() == sock.getpeername() else 0

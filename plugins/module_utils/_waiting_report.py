@@ -10,7 +10,8 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _probes, _result
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._probes._base import Session
+from ansible_collections.tria.production.plugins.module_utils._probes import _dependencies
+from ansible_collections.tria.production.plugins.module_utils._probes._base import Session, Target
 
 if t.TYPE_CHECKING:
     from ansible_collections.tria.production.plugins.module_utils._waiting import Watch
@@ -22,7 +23,9 @@ _SILENT = "gave no answer yet"
 def conclude(watches: list[Watch], elapsed: float, timeout: float, session: Session) -> dict[str, t.Any]:
     """Return values of a wait that ended well; raises `ProductionError` for one that did not."""
     shown = [watch for watch in watches if not watch.guard]
-    culprits = sorted((watch for watch in watches if _failed(watch)), key=_rank)
+    culprits = [watch for watch in watches if _failed(watch)]
+    causes = _dependencies.causes({watch.target.name for watch in culprits if not watch.good}, _targets(shown))
+    culprits.sort(key=lambda watch: _rank(watch, causes))
     explained = {watch.target.name: _probes.explain(watch.target, session) for watch in culprits}
     results = [_as_result(watch, explained.get(watch.target.name, {})) for watch in shown]
     values = {
@@ -32,15 +35,22 @@ def conclude(watches: list[Watch], elapsed: float, timeout: float, session: Sess
     }
     if not any(watch.target.critical for watch in culprits):
         return values
-    raise _error(culprits, explained, elapsed, timeout, values)
+    raise _error(culprits, causes, explained, elapsed, timeout, values)
+
+
+def _targets(watches: list[Watch]) -> dict[str, Target]:
+    return {watch.target.name: watch.target for watch in watches}
 
 
 def _failed(watch: Watch) -> bool:
     return watch.final if watch.guard else not watch.ready
 
 
-def _rank(watch: Watch) -> tuple[bool, bool, bool]:
-    return not watch.target.critical, not watch.final, watch.target.kind != "container"
+def _rank(watch: Watch, causes: dict[str, list[str]]) -> tuple[bool, bool, bool, bool]:
+    blamed = any(watch.target.name in names for names in causes.values())
+    lost = watch.final or blamed  # what somebody else was lost to is no better than lost itself
+    unimportant = not watch.target.critical and not blamed
+    return watch.target.name in causes, unimportant, not lost, watch.target.kind != "container"
 
 
 def _as_result(watch: Watch, details: dict[str, t.Any]) -> _result.CheckResult:
@@ -62,35 +72,44 @@ def _as_result(watch: Watch, details: dict[str, t.Any]) -> _result.CheckResult:
 
 def _error(
     culprits: list[Watch],
+    causes: dict[str, list[str]],
     explained: dict[str, dict[str, t.Any]],
     elapsed: float,
     timeout: float,
     values: dict[str, t.Any],
 ) -> ProductionError:
     first = culprits[0]
+    name = first.target.name
     result = _as_result(first, {})
-    container = _worst(explained[first.target.name].get("containers", []))
+    container = _worst(explained[name].get("containers", []))
     log = container.get("log_tail", [])
-    when = f"after {elapsed:.1f} s" if first.final else f"not ready within {timeout:g} s"
+    when = f"after {elapsed:.1f} s" if first.final else f"not ready within {min(elapsed, timeout):.3g} s"
     parts = [f"{result.message} ({when}, phase {result.data['phase']}, attempts: {first.attempts})."]
     if log:
         parts.append("Its last log lines: " + " | ".join(log[-_MESSAGE_LOG_LINES:]))
-    others = [watch for watch in culprits[1:] if watch.target.name != first.target.name]
-    if others:
-        told = [f"{one.target.name} ({one.seen.message if one.seen else _SILENT})" for one in others]
-        parts.append(f"Not ready either: {', '.join(told)}.")
+    others = {one.target.name: one for one in culprits if one.target.name != name}
+    victims = [other for other in others if name in causes.get(other, ())]
+    parts += _told("Not ready because of it", victims, others)
+    parts += _told("Not ready either", [other for other in others if other not in victims], others)
     return ProductionError(
-        first.target.name,
+        name,
         " ".join(parts),
         result.remedy,
         **values,
         phase=result.data["phase"],
         last_error=result.message,
         attempts=first.attempts,
+        victims=victims,
         exit_code=container.get("exit_code"),
         health_log=container.get("health_log", []),
         log_tail=log,
     )
+
+
+def _told(what: str, names: list[str], watches: dict[str, Watch]) -> list[str]:
+    seen = {name: watches[name].seen for name in names}
+    told = [f"{name} ({one.message if one else _SILENT})" for name, one in seen.items()]
+    return [f"{what}: {', '.join(told)}."] if told else []
 
 
 def _worst(containers: list[dict[str, t.Any]]) -> dict[str, t.Any]:

@@ -8,73 +8,66 @@ To add a kind, write one file in this folder, named like the kind, and add it to
 
 - `CATEGORY`: the default category of its results;
 - `LIBRARIES`: the Python libraries it needs (names of `_deps.LIBRARIES`);
-- `SPEC`: the argument spec of its options (`options`, `required_together`, …), and `DOCUMENTATION`: the same for readers;
+- `SPEC`: the argument spec of its options (`options`, …), and `DOCUMENTATION`: the same for readers;
 - `probe(options, attempt)`: looks once. It returns `Outcome`, or raises `ProbeFailure` when the target is not good; any
   other exception means that the check itself could not run. It spends no more than `attempt.budget` on anything that
   can block. It connects to `attempt.host`, where that is set: the address of a service that publishes no port;
-- `endpoint(options)`, for a kind behind one TCP port: its (host, port), which waiting tries first, being cheap.
+- `endpoint(options)`, for a kind behind one TCP port: its (host, port), which waiting tries first, being cheap. The
+  connected socket is then in `attempt.sock`;
+- `connected(options, host)`, where a connection is all that is asked for: the `Outcome` of having one.
 
 Plant the faults it looks for in its tests.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import socket
 import ssl
 import time
 import types
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _deps, _docker, _result
+from ansible_collections.tria.production.plugins.module_utils import _deps, _result
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes import (
     _base,
     _compose,
+    _dependencies,
     _net,
+    _secrets,
+    command,
     container,
+    dns,
+    flow,
     http,
     postgres,
     redis,
     system,
     tcp,
+    tls,
+)
+from ansible_collections.tria.production.plugins.module_utils._probes._observation import (
+    Observation,
+    failed,
+    graded,
+    milliseconds,
 )
 
 KINDS: dict[str, types.ModuleType] = {
     "http": http,
     "tcp": tcp,
+    "tls": tls,
+    "dns": dns,
     "postgres": postgres,
     "redis": redis,
     "container": container,
+    "flow": flow,
+    "command": command,
     "system": system,
 }
 
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
-
-
-@dataclasses.dataclass
-class Observation:
-    """What one attempt saw. `status` is one of `_result`; times are in ms and s as in `CheckResult`, `ProbeFailure`."""
-
-    status: str
-    message: str
-    remedy: str = ""
-    data: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    duration_ms: float = 0.0
-    phase: str = ""
-    permanent: bool = False
-    retry_in: t.Optional[float] = None
-
-    @property
-    def good(self) -> bool:
-        return self.status in (_result.PASS, _result.WARN, _result.SKIP)
-
-    def as_result(self, target: _base.Target, **data: t.Any) -> _result.CheckResult:
-        """The graded result: a failure of a target that is not critical is a `warn`."""
-        graded = _result.WARN if self.status == _result.FAIL and not target.critical else self.status
-        return _result.CheckResult(
-            target.name, target.category, graded, target.critical, self.duration_ms, self.message, self.remedy,
-            {"kind": target.kind, "healthy": self.good, **self.data, **data},
-        )
+_EXPLAIN_SECONDS = 2.0  # for one request; the Engine answers for no container that it is just starting
+_IN_CONTAINER = ("container", "command")  # which need no address of it
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -91,6 +84,8 @@ def argument_spec() -> dict[str, t.Any]:
                 "max_ms": {"type": "float"},
                 "timeout": {"type": "float", "default": 5.0},
                 "category": {"type": "str"},
+                "invert": {"type": "bool", "default": False},
+                "depends_on": {"type": "list", "elements": "str", "default": []},
                 **kinds,
             },
             "mutually_exclusive": [list(KINDS)],
@@ -114,58 +109,100 @@ def parse(entries: list[dict[str, t.Any]]) -> list[_base.Target]:
             raise ProductionError(name, "has no kind.", f"Give it one of {', '.join(KINDS)}.")
         targets[name] = _base.Target(
             name, kind, entry[kind], entry["category"] or KINDS[kind].CATEGORY, entry["critical"], entry["max_ms"],
-            entry["timeout"],
+            entry["timeout"], entry["invert"], tuple(entry["depends_on"]),
         )
+    _dependencies.check(targets)
     return list(targets.values())
 
 
 def secrets_of(targets: t.Iterable[_base.Target]) -> list[str]:
     """The values among the targets' options that must not show in any output."""
-    found = []
+    found: list[str] = []
     for target in targets:
-        for name, spec in KINDS[target.kind].SPEC["options"].items():
-            if spec.get("no_log") and target.options[name]:
-                found.append(target.options[name])
-        headers = target.options.get("headers") or {}
-        found += [str(value) for name, value in headers.items() if name.lower() in _SECRET_HEADERS]
+        found += _secrets.among(KINDS[target.kind].SPEC["options"], target.options)
     return found
 
 
 def observe(
-    target: _base.Target, session: _base.Session, seconds: float, memory: dict[str, t.Any] | None = None
+    target: _base.Target,
+    session: _base.Session,
+    seconds: float,
+    memory: dict[str, t.Any] | None = None,
+    sock: socket.socket | None = None,
+    connecting: float = 0.0,
 ) -> Observation:
-    """Looks at a target once, for `seconds` at most. Raises only `Cancelled`: a probe that breaks is an `error`."""
+    """Looks at a target once, for `seconds` at most. Raises only `Cancelled`: a probe that breaks is an `error`.
+
+    `sock` is connected to the target's endpoint already, which took `connecting` seconds; it is closed afterwards.
+    """
     attempt = _base.Attempt(session, _base.Budget(seconds, session.cancelled), {} if memory is None else memory)
-    kind = KINDS[target.kind]
+    attempt.host, attempt.sock = attempt.memory.get("host"), sock
     started = time.monotonic()
+    try:
+        seen = _attempt(target, attempt, connecting)
+    finally:
+        unused = attempt.take_socket()
+        if unused is not None:
+            unused.close()
+    elapsed = time.monotonic() - started
+    seen.duration_ms = seen.duration_ms or milliseconds(elapsed)
+    seen.cut_short = not seen.good and seconds < target.timeout and elapsed >= seconds - 0.005
+    return _finished(target, session, seen)
+
+
+def connected(
+    target: _base.Target, session: _base.Session, memory: dict[str, t.Any], seconds: float
+) -> Observation | None:
+    """What a connect that took `seconds` says of a target; None when its kind asks for more than that."""
+    says = getattr(KINDS[target.kind], "connected", None)
+    if says is None:
+        return None
+    return _finished(target, session, graded(target, says(target.options, memory.get("host")), seconds))
+
+
+def refused(
+    target: _base.Target, session: _base.Session, memory: dict[str, t.Any], error: OSError, seconds: float
+) -> Observation:
+    """What a connect that failed with `error` after `seconds` says of a target."""
+    host, port = KINDS[target.kind].endpoint(target.options)
+    seen = failed(_net.refusal(memory.get("host") or host, port, error))
+    seen.duration_ms = milliseconds(seconds)
+    return _finished(target, session, seen)
+
+
+def _attempt(target: _base.Target, attempt: _base.Attempt, connecting: float) -> Observation:
+    kind, session = KINDS[target.kind], attempt.session
     try:
         for library in kind.LIBRARIES:
             _deps.load(library)
-        if target.service and target.kind != "container":
-            attempt.host = attempt.memory["host"] = _compose.locate(session, *target.service, attempt.memory)
+        if target.service and target.kind not in _IN_CONTAINER and attempt.sock is None:
+            attempt.host = attempt.memory["host"] = container.locate(
+                session, *target.service, attempt.memory, attempt.budget.remaining()
+            )
         started = time.monotonic()  # finding the way there is not the target's response time
-        seen = _graded(target, kind.probe(target.options, attempt), (time.monotonic() - started) * 1000)
+        outcome = kind.probe(target.options, attempt)
+        return graded(target, outcome, connecting + time.monotonic() - started)
     except _base.ProbeFailure as exc:
-        seen = Observation(
-            _result.FAIL, str(exc), exc.remedy, exc.data,
-            phase=exc.phase, permanent=exc.permanent, retry_in=exc.retry_in,
-        )
+        return failed(exc)
     except TimeoutError as exc:
-        seen = Observation(_result.FAIL, str(exc), "Does it hang? Raise timeout if it is only slow.", phase="answer")
+        return Observation(_result.FAIL, str(exc), "Does it hang? Raise timeout if it is only slow.", phase="answer")
     except (ConnectionError, ssl.SSLError) as exc:
-        seen = Observation(_result.FAIL, f"the connection broke: {exc}", "See the service's log.", phase="answer")
+        return Observation(_result.FAIL, f"the connection broke: {exc}", "See the service's log.", phase="answer")
     except _deps.MissingLibrary as exc:
-        seen = Observation(_result.ERROR, str(exc), f"Install {exc.library}.", phase="library", permanent=True)
+        return Observation(_result.ERROR, str(exc), f"Install {exc.library}.", phase="library", permanent=True)
     except ProductionError as exc:
-        seen = Observation(_result.ERROR, f"{exc.culprit}: {exc.cause}", exc.remedy, phase="engine")
+        return Observation(_result.ERROR, f"{exc.culprit}: {exc.cause}", exc.remedy, phase="engine")
     except _base.Cancelled:
         raise
     except Exception as exc:  # whatever it is: a check that could not run has not passed
-        seen = Observation(
+        return Observation(
             _result.ERROR, f"the check broke: {type(exc).__name__}: {exc}", "Report this with the target's options.",
             phase="check", permanent=True,
         )
-    seen.duration_ms = round((time.monotonic() - started) * 1000, 1)
+
+
+def _finished(target: _base.Target, session: _base.Session, seen: Observation) -> Observation:
+    seen = seen.inverted() if target.invert else seen
     seen.message, seen.data = session.clean(seen.message), session.clean(seen.data)
     return seen
 
@@ -186,21 +223,11 @@ def explain(target: _base.Target, session: _base.Session) -> dict[str, t.Any]:
     """What the Engine knows of the containers behind a failed target; {} for a target without, or without an Engine."""
     if not target.service:
         return {}
+    if session.engine_silence:  # asking again for every target would take the time that nobody has any more
+        return {"containers_error": session.clean(session.engine_silence)}
     try:
-        with session.docker() as client:
-            containers = _docker.compose_containers(client, *target.service)
-            return {"containers": session.clean([_compose.describe(client, one) for one in containers])}
+        with session.docker(_EXPLAIN_SECONDS) as client:
+            containers = _compose.find(client, session, *target.service)
+            return {"containers": [_compose.describe(client, session, one) for one in containers]}
     except (ProductionError, _deps.MissingLibrary) as exc:
         return {"containers_error": session.clean(str(exc))}
-
-
-def _graded(target: _base.Target, outcome: _base.Outcome, elapsed_ms: float) -> Observation:
-    if outcome.skipped:
-        return Observation(_result.SKIP, outcome.message, data=outcome.data)
-    warnings, remedy = list(outcome.warnings), ""
-    if target.max_ms is not None and elapsed_ms > target.max_ms:
-        warnings.append(f"took {elapsed_ms:.0f} ms, more than max_ms {target.max_ms:g}")
-        remedy = "Find out what slows it down, or raise max_ms."
-    if warnings:
-        return Observation(_result.WARN, f"{outcome.message}, but {'; '.join(warnings)}", remedy, outcome.data)
-    return Observation(_result.PASS, outcome.message, data=outcome.data)

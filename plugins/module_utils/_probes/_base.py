@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import select
+import signal
+import socket
 import threading
 import time
 import typing as t
@@ -16,8 +18,9 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _deps, _docker, _redact
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
-_SLICE_MS = 100  # how long a blocked attempt may go without noticing that it was cancelled
-_DOCKER_TIMEOUT = 5.0
+SLICE = 0.1  # s; how long a blocked attempt may go without noticing that it was cancelled
+DOCKER_SECONDS = 5.0  # for one request at most
+_DOCKER_LEAST = 0.25  # also at the very end of an attempt: a busy Engine is not a silent one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Target:
     critical: bool = True
     max_ms: t.Optional[float] = None
     timeout: float = 5.0
+    invert: bool = False
+    depends_on: tuple[str, ...] = ()
 
     @property
     def service(self) -> tuple[str, str] | None:
@@ -53,7 +58,7 @@ class ProbeFailure(Exception):
     """What a probe raises when its target is not good.
 
     `phase` is how far it came, `permanent` whether waiting is useless, `retry_in` (s) when the answer can change at the
-    earliest, where that is known.
+    earliest, where that is known. `gone` says that the target is not there at all, instead of there but not good.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class ProbeFailure(Exception):
         permanent: bool = False,
         data: dict[str, t.Any] | None = None,
         retry_in: float | None = None,
+        gone: bool = False,
     ) -> None:
         super().__init__(message)
         self.remedy = remedy
@@ -71,6 +77,7 @@ class ProbeFailure(Exception):
         self.permanent = permanent
         self.data = data or {}
         self.retry_in = retry_in
+        self.gone = gone
 
 
 class Cancelled(Exception):
@@ -99,7 +106,7 @@ class Budget:
         poller = select.poll()
         poller.register(source, events)
         end = None if at_most is None else time.monotonic() + at_most
-        while not poller.poll(min(_SLICE_MS, max(1, self.remaining() * 1000))):
+        while not poller.poll(1000 * min(SLICE, max(0.001, self.remaining()))):
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"no answer within {at_most:.3g} s")
 
@@ -110,32 +117,74 @@ class Budget:
 
 
 class Session:
-    """What all attempts of a run share: Docker clients, the secrets to hide, check mode, the signal to stop."""
+    """What all attempts of a run share: Docker clients, the secrets to hide, check mode, the signal to stop.
+
+    As a context manager in the main thread it turns SIGTERM and SIGHUP (a lost connection) into `SystemExit` with the
+    status that a shell shows for them, so that the way out is the usual one and leaves nothing behind.
+    """
 
     def __init__(self, check_mode: bool = False, secrets: t.Iterable[str] = ()) -> None:
         self.check_mode = check_mode
         self.secrets = tuple(secrets)
         self.cancelled = threading.Event()
+        self.engine_silence = ""  # why the Engine did not answer when it was last asked
         self._idle_clients: list[t.Any] = []
         self._lock = threading.Lock()
+        self._hidden = set(self.secrets)
+        self._unfinished: dict[object, float] = {}
+        self._finished = threading.Condition(self._lock)
+        self._handlers: dict[int, t.Any] = {}
+        self._leaving = False
+        self._late_signal = 0
 
     @contextlib.contextmanager
-    def docker(self) -> t.Iterator[t.Any]:
-        """A Docker client for one thread; raises `MissingLibrary`, `ProductionError` when the Engine fails."""
+    def docker(self, seconds: float = DOCKER_SECONDS) -> t.Iterator[t.Any]:
+        """A Docker client for one thread, with `seconds` for each request.
+
+        Raises `MissingLibrary`, and `ProductionError` when the Engine fails.
+        """
         docker = _deps.load("docker")
+        seconds = max(_DOCKER_LEAST, min(seconds, DOCKER_SECONDS))
         with self._lock:
             client = self._idle_clients.pop() if self._idle_clients else None
-        client = client or _docker.connect(timeout=_DOCKER_TIMEOUT)
+        try:
+            client = client or _docker.connect(timeout=seconds)
+        except ProductionError as exc:
+            self.engine_silence = str(exc)
+            raise
+        client.timeout = seconds
         try:
             yield client
         except (docker.errors.DockerException, OSError) as exc:
             client.close()
+            self.engine_silence = "" if isinstance(exc, docker.errors.DockerException) else str(exc)
             raise ProductionError("Docker Engine", f"request failed: {exc}", "Look at the Engine's own log.") from exc
         except BaseException:
             client.close()
             raise
+        self.engine_silence = ""
         with self._lock:
             self._idle_clients.append(client)
+
+    def hide(self, *secrets: str) -> None:
+        """Masks these too from now on."""
+        with self._lock:
+            new = [one for one in dict.fromkeys(secrets) if one not in self._hidden]
+            self._hidden.update(new)
+            self.secrets += tuple(new)  # a new one: others may be reading the old one
+
+    @contextlib.contextmanager
+    def unfinished(self, seconds: float) -> t.Iterator[None]:
+        """Work that has to clean up after itself: `close` waits for its end, for up to `seconds` and a little."""
+        token = object()
+        with self._lock:
+            self._unfinished[token] = seconds
+        try:
+            yield
+        finally:
+            with self._finished:
+                del self._unfinished[token]
+                self._finished.notify_all()
 
     def clean(self, value: t.Any) -> t.Any:
         """`value` with every secret masked, in nested lists and dictionaries too."""
@@ -148,28 +197,57 @@ class Session:
         return value
 
     def close(self) -> None:
-        """Ends running attempts and closes the Docker clients."""
+        """Ends running attempts, lets them clean up, and closes the Docker clients."""
         self.cancelled.set()
-        with self._lock:
+        with self._finished:
+            seconds = max(self._unfinished.values(), default=0.0) + 2 * SLICE  # until they notice
+            self._finished.wait_for(lambda: not self._unfinished, seconds)
             clients, self._idle_clients = self._idle_clients, []
         for client in clients:
             client.close()
 
     def __enter__(self) -> Session:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+                    self._handlers[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        self._leaving = True
+        try:
+            self.close()
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+        if self._late_signal:
+            raise SystemExit(128 + self._late_signal)
+
+    def _stop(self, number: int, _frame: t.Any) -> None:
+        """Interrupts once. On the way out nothing is interrupted any more: a late signal is heeded at its end."""
+        if self._leaving:
+            self._late_signal = number
+            return
+        self._leaving = True
+        raise SystemExit(128 + number)
 
 
 @dataclasses.dataclass
 class Attempt:
-    """One look at one target. `memory` lives as long as the target is watched; `host` is the address found for it."""
+    """One look at one target. `memory` lives as long as the target is watched; `host` is the address found for it.
+
+    `sock` is already connected to the kind's `endpoint`, for whoever can use it; who does takes it out.
+    """
 
     session: Session
     budget: Budget
     memory: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     host: t.Optional[str] = None
+    sock: t.Optional[socket.socket] = None
+
+    def take_socket(self) -> socket.socket | None:
+        sock, self.sock = self.sock, None
+        return sock
 
 
 # Options of the kinds that reach a Compose service which publishes no port.
@@ -178,10 +256,12 @@ COMPOSE_TOGETHER = [["project", "service"]]
 COMPOSE_DOCUMENTATION = """\
     project:
       description:
-        - Compose project. With C(service), connects to the running container of that service, so that nothing has to be
-          published.
+        - Compose project, or name of the Swarm stack. With C(service), connects to a running container of that service on
+          this host, so that nothing has to be published.
+        - A container of a stack is reached by way of C(docker_gwbridge). One that is only on internal networks, or on
+          another node, is not; publish its port in mode C(host), and give host and port instead.
       type: str
     service:
-      description: Compose service, see C(project).
+      description: The service as the Compose or stack file names it, see C(project).
       type: str
 """

@@ -9,19 +9,21 @@ Containers are dicts as `GET /containers/{id}/json` gives them.
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
-from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes import _base
 
 MISSING = "missing"  # phase of a failure for want of containers: the only one that a grace period excuses
 CONTAINER = "container"
 
-_RESTARTED_UPTIME = 10.0  # s; the Engine itself takes a restarted container for stable after as long
+_ENDED = ("exited", "dead")
+RESTARTED_UPTIME = 10.0  # s; the Engine itself takes a restarted container for stable after as long
 _HEALTH_LOG = 3
+_MOST_NEIGHBOURS = 10  # that a message names
 _EXIT_REMEDIES = {
     126: "Its command cannot be executed: look at the file's mode and the image's platform.",
     127: "Its command does not exist in the image.",
@@ -39,6 +41,24 @@ class Fault(t.NamedTuple):
     retry_in: t.Optional[float] = None
 
 
+def find(client: t.Any, session: _base.Session, project: str, service: str) -> list[dict[str, t.Any]]:
+    """The containers of a service, secrets masked in what they said themselves before any part of it is cut off."""
+    containers = _docker.service_containers(client, project, service)
+    for state in (container["State"] for container in containers):
+        state["Error"] = session.clean(state.get("Error", ""))
+        for entry in (state.get("Health") or {}).get("Log") or []:
+            entry["Output"] = session.clean(entry["Output"])
+    return containers
+
+
+def neighbours(client: t.Any) -> dict[str, dict[str, str]]:
+    """Every Compose project of the Engine: its services, each with the state of one of its containers."""
+    found: dict[str, dict[str, str]] = {}
+    for one in client.containers(all=True, filters={"label": [_docker.PROJECT, _docker.SERVICE]}):
+        found.setdefault(one["Labels"][_docker.PROJECT], {})[one["Labels"][_docker.SERVICE]] = one["State"]
+    return found
+
+
 def name_of(container: dict[str, t.Any]) -> str:
     return container["Name"].lstrip("/")
 
@@ -49,13 +69,13 @@ def fault(container: dict[str, t.Any], one_shot: bool, min_uptime: float, memory
     status = state["Status"]
     known = memory.setdefault("restarts", {}).setdefault(container["Id"], container["RestartCount"])
     if state.get("Restarting") or container["RestartCount"] > known:
-        return Fault(container, f"container {name} is in a restart loop ({_ending(container)})", True, _remedy(state))
-    if status in ("exited", "dead"):
+        return Fault(container, f"container {name} is in a restart loop ({_ending(container)})", True, remedy(state))
+    if status in _ENDED:
         if one_shot and status == "exited" and state["ExitCode"] == 0:
             return None
-        return Fault(container, f"container {name} has ended ({_ending(container)})", True, _remedy(state))
+        return Fault(container, f"container {name} has ended ({_ending(container)})", True, remedy(state))
     if status == "created" and state.get("Error"):
-        return Fault(container, f"container {name} could not be started: {state['Error']}", True, _remedy(state))
+        return Fault(container, f"container {name} could not be started: {state['Error']}", True, remedy(state))
     if status != "running":
         return Fault(container, f"container {name} is {status}")
     if one_shot:
@@ -71,8 +91,8 @@ def judge(
     return [one for one, trouble in found if trouble is None], [trouble for _one, trouble in found if trouble]
 
 
-def failure(faults: list[Fault], data: dict[str, t.Any]) -> _base.ProbeFailure:
-    """One failure for all faults, the final ones first."""
+def failure(faults: list[Fault], data: dict[str, t.Any], ready: t.Sequence[t.Any] = ()) -> _base.ProbeFailure:
+    """One failure for all faults, the final ones first; `ready` are the containers without."""
     ordered = sorted(faults, key=lambda one: not one.permanent)
     waits = [one.retry_in for one in faults]
     return _base.ProbeFailure(
@@ -82,42 +102,45 @@ def failure(faults: list[Fault], data: dict[str, t.Any]) -> _base.ProbeFailure:
         permanent=ordered[0].permanent,
         data=data,
         retry_in=max(waits) if all(wait is not None for wait in waits) else None,
+        gone=not ready and all(one.container.get("State", {}).get("Status") in _ENDED for one in faults),
     )
 
 
-def absent(project: str, service: str, expected: int = 1, found: int = 0) -> _base.ProbeFailure:
+def absent(
+    project: str, service: str, expected: int = 1, found: int = 0, others: dict[str, dict[str, str]] | None = None
+) -> _base.ProbeFailure:
+    """The failure for want of containers; `others` (as `neighbours` gives them) when there is not a single one."""
     what = f"service {service} of project {project} has {found} of {expected} containers"
-    return _base.ProbeFailure(what, f"See: docker compose -p {project} ps -a {service}", MISSING, permanent=True)
+    if others is None:
+        remedy = f"See: docker compose -p {project} ps -a {service}"
+        return _base.ProbeFailure(what, remedy, MISSING, permanent=True, gone=not found)
+    beside = others.get(project, {})
+    remedy = f"Start it, and read why it cannot (no such image?): docker compose -p {project} up -d {service}"
+    if beside:
+        named = [f"{name} ({state})" for name, state in sorted(beside.items())]
+        more = f" and {len(named) - _MOST_NEIGHBOURS} more" if len(named) > _MOST_NEIGHBOURS else ""
+        what += f"; there are {', '.join(named[:_MOST_NEIGHBOURS])}{more}"
+        similar = [f"service {name}" for name in difflib.get_close_matches(service, beside)]
+    else:
+        what += "; no container of that project exists"
+        similar = [f"project {name}" for name in difflib.get_close_matches(project, others)]
+    remedy = f"Is {similar[0]} meant? {remedy}" if similar else remedy
+    return _base.ProbeFailure(what, remedy, MISSING, permanent=True, gone=True)
 
 
-def locate(session: _base.Session, project: str, service: str, memory: dict[str, t.Any]) -> str:
-    """The address of a running container of the service; raises `ProbeFailure`, final when its containers are dead."""
-    with session.docker() as client:
-        try:
-            return _docker.service_address(client, project, service)
-        except ProductionError:
-            containers = _docker.compose_containers(client, project, service)
-    if not containers:
-        raise absent(project, service)
-    faults = judge(containers, {"one_shot": False, "min_uptime": 0.0}, memory)[1]
-    if faults:
-        raise failure(faults, {})
-    raise _base.ProbeFailure(
-        f"service {service} of project {project} has no address", "Attach it to a network of this host.", CONTAINER
-    )
-
-
-def describe(client: t.Any, container: dict[str, t.Any], log_lines: int = 20) -> dict[str, t.Any]:
-    """What an operator needs to know of a container, with its last log lines and health log; not yet redacted."""
+def describe(
+    client: t.Any, session: _base.Session, container: dict[str, t.Any], log_lines: int = 20
+) -> dict[str, t.Any]:
+    """What an operator needs to know of a container, with its last log lines and health log."""
     state = container["State"]
     health = (state.get("Health") or {}).get("Log") or []
     return {
         **summary(container),
-        "exit_code": state["ExitCode"],
+        "exit_code": None if state["Status"] == "running" else state["ExitCode"],
         "oom_killed": state["OOMKilled"],
         "error": state.get("Error", ""),
         "health_log": [f"{one['ExitCode']}: {one['Output'].strip()}" for one in health[-_HEALTH_LOG:]],
-        "log_tail": _docker.log_tail(client, container["Id"], lines=log_lines),
+        "log_tail": _docker.log_tail(client, container["Id"], log_lines, clean=session.clean),
     }
 
 
@@ -133,7 +156,8 @@ def summary(container: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _ending(container: dict[str, t.Any]) -> str:
     state = container["State"]
-    parts = [f"exit code {state['ExitCode']}"]
+    # one that runs again has no exit code, only the 0 that the Engine puts there
+    parts = [] if state["Status"] == "running" else [f"exit code {state['ExitCode']}"]
     if state["OOMKilled"]:
         parts.append("out of memory")
     if container["RestartCount"]:
@@ -143,7 +167,8 @@ def _ending(container: dict[str, t.Any]) -> str:
     return ", ".join(parts)
 
 
-def _remedy(state: dict[str, t.Any]) -> str:
+def remedy(state: dict[str, t.Any]) -> str:
+    """What to do about a container that ended in this state."""
     if state["OOMKilled"]:
         return "Raise its memory limit, or make it need less."
     return _EXIT_REMEDIES.get(state["ExitCode"], Fault._field_defaults["remedy"])
@@ -167,7 +192,7 @@ def _too_young(container: dict[str, t.Any], min_uptime: float, memory: dict[str,
     state = container["State"]
     needed = 0.0 if state.get("Health") else min_uptime
     if container["RestartCount"]:
-        needed = max(needed, _RESTARTED_UPTIME)
+        needed = max(needed, RESTARTED_UPTIME)
     if not needed:
         return None
     start = (container["Id"], state["StartedAt"])

@@ -16,9 +16,10 @@ import os
 import select
 import socket
 import ssl
+import threading
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._probes._base import Budget, ProbeFailure
+from ansible_collections.tria.production.plugins.module_utils._probes._base import SLICE, Budget, ProbeFailure
 
 CONNECT = "connect"
 TLS = "tls"
@@ -26,6 +27,8 @@ TLS = "tls"
 _REFUSED = "Nothing listens there: start the service, or correct host and port."
 _UNREACHABLE = "Check the address, the network and the firewall between here and there."
 _UNKNOWN_HOST = "Correct the host name, or the name server's entry for it."
+_NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)  # no answer at all can have other reasons
+_SILENT_RESOLVER = "Look at the name servers in /etc/resolv.conf: they do not answer."
 
 
 class Connection(io.RawIOBase):
@@ -47,9 +50,11 @@ class Connection(io.RawIOBase):
         while view:
             view = view[self._repeat(self._sock.send, view):]
 
-    def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
+    def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> ssl.SSLSocket:
+        """The handshake; returns the socket, which knows what was agreed on and the peer's certificate."""
         self._sock = context.wrap_socket(self._sock, server_hostname=server_hostname, do_handshake_on_connect=False)
         self._repeat(self._sock.do_handshake)
+        return self._sock
 
     def close(self) -> None:
         self._sock.close()
@@ -76,20 +81,78 @@ def numeric_addresses(host: str | None, port: int) -> list[tuple[t.Any, t.Any]]:
         return numeric_addresses("127.0.0.1", port) + numeric_addresses("::1", port)
     try:
         found = socket.getaddrinfo(host or "", port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         return []
     return [(info[0], info[4]) for info in found] if host else []
 
 
-def connect(host: str, port: int, budget: Budget) -> Connection:
-    """Connects to the first address of `host` that answers; raises `ProbeFailure` in phase `connect`."""
+class _Lookup(threading.Thread):
+    """One call of the resolver, which nothing can interrupt; whoever asks for the same meanwhile waits for this one."""
+
+    running: dict[tuple[str, int], _Lookup] = {}
+    lock = threading.Lock()
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(name="resolver", daemon=True)
+        self.key = (host, port)
+        self.found: list[tuple[t.Any, t.Any]] = []
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.found = addresses(*self.key)
+        except (OSError, UnicodeError) as exc:
+            self.error = exc
+        with self.lock:
+            del self.running[self.key]
+
+    @classmethod
+    def of(cls, host: str, port: int) -> _Lookup:
+        with cls.lock:
+            lookup = cls.running.get((host, port))
+            if lookup is None:
+                lookup = cls(host, port)
+                lookup.start()
+                cls.running[lookup.key] = lookup
+            return lookup
+
+
+def look_up(host: str, port: int, budget: Budget) -> list[tuple[t.Any, t.Any]]:
+    """As `addresses`, within the budget; raises `ProbeFailure` in phase `connect`."""
+    found = numeric_addresses(host, port)
+    if found:
+        return found
+    lookup = _Lookup.of(host, port)
+    while lookup.is_alive():
+        try:
+            lookup.join(min(SLICE, budget.remaining()))
+        except TimeoutError as exc:
+            told = f"the name {host} was not resolved within {budget.seconds:.3g} s"
+            raise ProbeFailure(told, _SILENT_RESOLVER, CONNECT) from exc
+    if lookup.error is not None:
+        reason = getattr(lookup.error, "strerror", None) or lookup.error
+        gone = getattr(lookup.error, "errno", None) == socket.EAI_NONAME
+        told = f"the name {host} does not resolve: {reason}"
+        impossible = isinstance(lookup.error, UnicodeError)
+        raise ProbeFailure(told, _UNKNOWN_HOST, CONNECT, permanent=impossible, gone=gone) from lookup.error
+    return lookup.found
+
+
+def connect(host: str, port: int, budget: Budget, sock: socket.socket | None = None) -> Connection:
+    """Connects to the first address of `host` that answers, unless `sock` is connected to it already.
+
+    Raises `ProbeFailure` in phase `connect`.
+    """
+    if sock is not None:
+        return Connection(sock, budget)
     last: OSError = OSError(errno.EADDRNOTAVAIL, "no address")
-    try:
-        candidates = addresses(host, port)
-    except socket.gaierror as exc:
-        raise ProbeFailure(f"the name {host} does not resolve: {exc.strerror}", _UNKNOWN_HOST, CONNECT) from exc
+    candidates = look_up(host, port, budget)
     for left, (family, address) in zip(range(len(candidates), 0, -1), candidates):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as exc:  # no IPv6 here
+            last = exc
+            continue
         try:
             _connect(sock, address, budget, budget.remaining() / left)
             return Connection(sock, budget)
@@ -105,7 +168,8 @@ def connect(host: str, port: int, budget: Budget) -> Connection:
 def refusal(host: str, port: int, exc: OSError) -> ProbeFailure:
     """The failure that a failed connect is."""
     remedy = _REFUSED if isinstance(exc, ConnectionRefusedError) else _UNREACHABLE
-    return ProbeFailure(f"cannot connect to {host} port {port}: {exc.strerror or exc}", remedy, CONNECT)
+    told = f"cannot connect to {host} port {port}: {exc.strerror or exc}"
+    return ProbeFailure(told, remedy, CONNECT, gone=exc.errno in _NOBODY_THERE)
 
 
 def _connect(sock: socket.socket, address: t.Any, budget: Budget, at_most: float) -> None:
@@ -114,12 +178,15 @@ def _connect(sock: socket.socket, address: t.Any, budget: Budget, at_most: float
     if code == errno.EINPROGRESS:
         budget.wait(sock, select.POLLOUT, at_most=at_most)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if not code and sock.getsockname()[:2] == address[:2]:
+        # The kernel chose the very port we asked for as our own and connected the socket to itself: nobody listens.
+        code = errno.ECONNREFUSED
     if code:
         raise OSError(code, os.strerror(code))
 
 
 @functools.lru_cache(maxsize=16)  # reading the system's certificates takes tens of milliseconds
-def tls_context(validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
+def tls_context(validate_certs: bool, ca_path: str | None, min_version: str = "TLSv1.2") -> ssl.SSLContext:
     """A client context; raises `ProbeFailure` when `ca_path` (a file or a directory) cannot be used."""
     try:
         directory = ca_path is not None and os.path.isdir(ca_path)
@@ -131,6 +198,7 @@ def tls_context(validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
     if not validate_certs:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion[min_version.replace(".", "_")]
     return context
 
 

@@ -15,7 +15,7 @@ import select
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _deps
-from ansible_collections.tria.production.plugins.module_utils._probes import _base
+from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
 
 DOCUMENTATION = (
     r"""
@@ -113,6 +113,7 @@ _PERMANENT = {  # what the server says -> remedy; it gives no SQLSTATE before a 
     "is not permitted to log in": "Use a role with LOGIN.",
 }
 _MISSING = {"database": "Create the database, or correct dbname.", "role": "Create the role, or correct login_user."}
+_QUESTION = " Is the server running on that host and accepting TCP/IP connections?"  # libpq's, after each refusal
 _POOL = """
     SELECT count(*) FILTER (WHERE backend_type = 'client backend'), current_setting('max_connections')::int,
            current_setting('server_version') FROM pg_stat_activity
@@ -126,7 +127,7 @@ def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
 def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     """Opens a read-only session and makes every check that is asked for; all shortfalls are reported at once."""
     host = attempt.host or options["host"]
-    session = _Session(options, host, attempt.budget)
+    session = _Session(_parameters(options, host, attempt.budget), attempt.budget)
     try:
         used, maximum, version = session.query(_POOL)[0]
         percent = round(100.0 * used / maximum, 1)
@@ -152,17 +153,18 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
 class _Session:
     """One asynchronous connection inside one read-only transaction; translates errors to `ProbeFailure`."""
 
-    def __init__(self, options: dict[str, t.Any], host: str, budget: _base.Budget) -> None:
+    def __init__(self, parameters: dict[str, t.Any], budget: _base.Budget) -> None:
         self._psycopg2 = _deps.load("psycopg2")
         self.sql = importlib.import_module("psycopg2.sql")
         self._budget = budget
         self._connection = None
         try:
-            self._connection = self._psycopg2.connect(**_parameters(options, host), async_=1)
+            self._connection = self._psycopg2.connect(**parameters, async_=1)
             self._wait()
         except self._psycopg2.Error as exc:
             self.close()
-            raise _connect_failure(exc) from exc
+            where = f"{parameters.get('hostaddr', parameters['host'])} port {parameters['port']}"
+            raise _connect_failure(exc, where) from exc
         except BaseException:
             self.close()
             raise
@@ -198,32 +200,38 @@ class _Session:
             self._budget.wait(self._connection.fileno(), events)
 
 
-def _parameters(options: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+def _parameters(options: dict[str, t.Any], host: str, budget: _base.Budget) -> dict[str, t.Any]:
+    # libpq would look the name up itself, and nothing could end that; a path is the folder of a Unix-domain socket
+    local = host.startswith("/")
+    addresses = [] if local else [address[0] for _family, address in _net.look_up(host, options["port"], budget)]
     chosen = {
-        "host": options["host"],
+        # one host for each address: the certificate is checked against the host, the connection goes to the address
+        "host": host if local else ",".join([options["host"]] * len(addresses)),
+        "hostaddr": ",".join(addresses) or None,
         "port": options["port"],
         "dbname": options["dbname"],
         "user": options["login_user"],
         "password": options["login_password"],
         "sslmode": options["sslmode"],
         "sslrootcert": options["ca_path"],
-        # the certificate is checked against host, the connection goes to the address found for it
-        "hostaddr": host if host != options["host"] else None,
         "application_name": "tria.production",
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _connect_failure(exc: Exception) -> _base.ProbeFailure:
+def _connect_failure(exc: Exception, where: str) -> _base.ProbeFailure:
     text = _one_line(exc)
     remedies = [remedy for sign, remedy in _PERMANENT.items() if sign in text]
     if "does not exist" in text:
         remedies += [remedy for kind, remedy in _MISSING.items() if f'{kind} "' in text]
     if remedies:
         return _base.ProbeFailure(text, remedies[0], "login", permanent=True)
-    reached = "FATAL:" in text
-    remedy = "Wait, or see the server's log." if reached else "Start the server, or correct host and port."
-    return _base.ProbeFailure(text, remedy, "login" if reached else "connect")
+    if "FATAL:" in text:
+        return _base.ProbeFailure(text, "Wait, or see the server's log.", "login")
+    reason = text.replace(_QUESTION, "")
+    return _base.ProbeFailure(
+        f"cannot connect to {where}: {reason}", "Start the server, or correct host and port.", _net.CONNECT
+    )
 
 
 def _one_line(exc: Exception) -> str:

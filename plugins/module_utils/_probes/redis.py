@@ -133,7 +133,7 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     """AUTH, SELECT and PING; with `round_trip`, which check mode leaves out, also SET, GET and DEL of a random key."""
     host, port = attempt.host or options["host"], options["port"]
     data = {"host": host, "port": port, "db": options["db"]}
-    with _net.connect(host, port, attempt.budget) as connection:
+    with _net.connect(host, port, attempt.budget, attempt.take_socket()) as connection:
         if options["tls"]:
             _net.start_tls(connection, options["host"], options["validate_certs"], options["ca_path"])
         client = _Client(connection)

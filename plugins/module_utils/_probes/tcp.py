@@ -45,6 +45,10 @@ def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
 
 def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     """Connects and hangs up."""
-    host, port = attempt.host or options["host"], options["port"]
-    with _net.connect(host, port, attempt.budget):
-        return _base.Outcome(f"{host} port {port} accepts connections", {"host": host, "port": port})
+    with _net.connect(attempt.host or options["host"], options["port"], attempt.budget):
+        return connected(options, attempt.host)
+
+
+def connected(options: dict[str, t.Any], host: str | None) -> _base.Outcome:
+    host, port = host or options["host"], options["port"]
+    return _base.Outcome(f"{host} port {port} accepts connections", {"host": host, "port": port})

@@ -30,7 +30,7 @@ from ansible_collections.tria.production.plugins.module_utils._probes import pos
     ],
 )
 def test_what_the_server_says(text, permanent, phase):
-    failure = postgres._connect_failure(Exception(text))
+    failure = postgres._connect_failure(Exception(text), "10.0.0.9 port 5432")
     assert (failure.permanent, failure.phase) == (permanent, phase) and failure.remedy
 
 

@@ -6,91 +6,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import statistics
-import threading
 import time
 
 import pytest
-from probe_peers import entries, free_port, http_server, server, silence
+from probe_peers import free_port, http_server, server, silence
+from waiting_peers import BAD, FINAL, GOOD, Late, http, refused, scripted, tcp, wait
 
 from ansible_collections.tria.production.plugins.module_utils import _probes, _result, _waiting
-from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-
-def resources():
-    return threading.active_count(), len(os.listdir("/proc/self/fd"))
-
-
-def left_behind(before):
-    """Whether more threads or files are there than before; a test's own server may need a moment to hang up."""
-    for _attempt in range(50):
-        if all(now <= then for now, then in zip(resources(), before)):
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def wait(*targets, timeout=10.0, secrets=(), check_mode=False, **settings):
-    before = resources()
-    try:
-        return _waiting.wait(entries(*targets), _waiting.Settings(timeout, **settings), secrets, check_mode)
-    finally:
-        assert not left_behind(before)
-
-
-def refused(*targets, **settings):
-    with pytest.raises(ProductionError) as caught:
-        wait(*targets, **settings)
-    return caught.value
-
-
-def http(port, name="api", **options):
-    return {"name": name, "http": {"url": f"http://127.0.0.1:{port}/"}, **options}
-
-
-def tcp(port, name="port", **options):
-    return {"name": name, "tcp": {"port": port}, **options}
-
-
-class Late:
-    """A port that begins to accept connections after `delay` seconds and remembers when."""
-
-    def __init__(self, delay):
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.opened = 0.0
-        self._timer = threading.Timer(delay, self._open)
-
-    def _open(self):
-        self.opened = time.monotonic()
-        self._socket.listen(64)
-
-    def __enter__(self):
-        self._timer.start()
-        return self
-
-    def __exit__(self, *exc_info):
-        self._timer.join()
-        self._socket.close()
-
-
-def scripted(monkeypatch, *observations):
-    """Makes kind tcp answer with these observations, the last one for ever, without any connect."""
-    left = list(observations)
-
-    def observe(target, session, seconds, memory):
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    monkeypatch.setattr(_probes, "observe", observe)
-    monkeypatch.setattr(_probes, "known_addresses", lambda target, memory: [])
-
-
-GOOD = _probes.Observation(_result.PASS, "good")
-BAD = _probes.Observation(_result.FAIL, "not yet", "Wait.", phase="answer")
-FINAL = _probes.Observation(_result.FAIL, "never", "Correct it.", phase="login", permanent=True)
 
 
 def test_ready_at_once():
@@ -210,7 +133,7 @@ def test_impossible_settings(settings):
 def test_the_interval_grows_with_the_time_waited():
     settings = _waiting.Settings(100)
     assert 0.015 < settings.interval(0) < 0.025
-    assert 0.2 < settings.interval(10) < 0.4
+    assert 0.07 < settings.interval(10) < 0.13
     assert settings.interval(10**6) <= 1.2
 
 
@@ -219,3 +142,17 @@ def test_startup_grace(monkeypatch):
     scripted(monkeypatch, missing)
     error = refused(tcp(1), startup_grace=0.4)
     assert 0.4 <= error.details["elapsed"] < 2
+
+
+def test_the_deadline_does_not_hide_the_last_error():
+    requests = []
+
+    def warming_up_then_silent(connection):
+        if len(requests) == 2:
+            return silence(connection)
+        requests.append(connection.recv(65536))
+        return connection.sendall(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")
+
+    with server(warming_up_then_silent) as port:
+        error = refused(http(port), timeout=0.6)
+    assert len(requests) == 2 and "status 503 instead of 200" in error.details["last_error"]
