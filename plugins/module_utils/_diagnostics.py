@@ -151,8 +151,12 @@ def exit_reason(code: int, oom_killed: bool = False) -> str:
 def _logs(client: t.Any, container_id: str, options: dict[str, t.Any]) -> list[str]:
     """The last log lines; redacted before they are cut, so that no part of a secret survives at an edge."""
     docker = _deps.load("docker")
+
+    def clean(text: str) -> str:
+        return redact(text, options["secrets"])
+
     try:
-        lines = _docker.log_tail(client, container_id, options["log_lines"], LOG_BYTES)
+        lines = _docker.log_tail(client, container_id, options["log_lines"], LOG_BYTES, clean)
     except docker.errors.APIError as exc:
         lines = [f"(its log cannot be read: {exc.explanation or exc})"]
     text = redact(printable("\n".join(lines)), options["secrets"])
