@@ -13,7 +13,7 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy status destroy venv lint sanity unit setup app integration molecule test test-all clean
+.PHONY: help deploy status destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,12 @@ integration: setup ## Tests against real services, and whole deploys with plante
 
 molecule: venv ## A host of its own: deploy, again, verify
 	molecule test
+
+bench: setup ## Benchmarks beside their peers (ONLY=readiness: that suite alone; ROUNDS=10)
+	python tests/benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+faults: setup ## What is made of planted faults (ONLY=readiness: that suite alone)
+	python tests/faults/run.py $(if $(ONLY),--only $(ONLY))
 
 clean: ## Remove what the commands made in this folder
 	rm -rf $(VENV) .build .cache reports
