@@ -12,8 +12,8 @@ module: readiness_wait
 short_description: Wait until services are ready, or say at once why they never will be
 version_added: 0.1.0
 description:
-  - Waits for databases, caches, HTTP endpoints, containers and ports, all at the same time, and returns as soon as all
-    of them are ready.
+  - Waits for databases, caches, HTTP endpoints and whole sequences of requests, containers, ports, certificates, names
+    and programs, all at the same time, and returns as soon as all of them are ready.
   - Ends at once, with the culprit, its last error and its last log lines, when waiting is useless. That is when a
     container has ended, was killed for want of memory, restarts or does not exist, and when credentials, database or
     certificate are wrong.
@@ -43,8 +43,9 @@ options:
     default: 0.0
   interval_min:
     description:
-      - Least number of seconds between two attempts. The interval grows with the time already waited, to 3% of it.
-      - With more than a hundred targets it is longer, so that there are no more than 5000 attempts in a second.
+      - Seconds between two attempts in the beginning. The interval grows with the time already waited, to 1% of it, and
+        varies by a fifth.
+      - With many targets it is longer, so that there are no more than 4000 connects and 500 requests in a second.
     type: float
     default: 0.02
   interval_max:
@@ -63,8 +64,6 @@ EXAMPLES = r"""
     targets:
       - name: migrations
         container: {project: shop, service: migrate, one_shot: true}
-      - name: backend
-        container: {project: shop, service: backend, replicas: 2}
       - name: database
         postgres:
           project: shop
@@ -74,7 +73,11 @@ EXAMPLES = r"""
           login_password: "{{ postgres_password }}"
       - name: cache
         redis: {project: shop, service: redis, login_password: "{{ redis_password }}"}
+      - name: backend
+        depends_on: [database, cache, migrations]
+        container: {project: shop, service: backend, replicas: 2}
       - name: api
+        depends_on: [backend]
         http: {url: "http://127.0.0.1:8080/health"}
       - name: search
         critical: false
@@ -89,6 +92,54 @@ EXAMPLES = r"""
         system: {max_disk_percent: 80}
       - name: api
         http: {url: "https://shop.example.org/health", ca_path: /etc/ssl/shop-ca.pem}
+
+- name: Wait until the old server is gone
+  tria.production.readiness_wait:
+    timeout: 60
+    targets:
+      - name: old server
+        invert: true
+        tcp: {host: 192.0.2.7, port: 8080}
+
+- name: Wait until the new name and its certificate are out, and the workers answer
+  tria.production.readiness_wait:
+    timeout: 600
+    targets:
+      - name: name
+        dns: {name: shop.example.org, answers: [192.0.2.10]}
+      - name: certificate
+        depends_on: [name]
+        tls: {host: shop.example.org}
+      - name: workers
+        command: {argv: [celery, --app=shop, inspect, ping], project: shop, service: worker}
+
+- name: Wait until somebody can log in, upload a file, fetch it and delete it
+  tria.production.readiness_wait:
+    timeout: 60
+    secrets: ["{{ demo_password }}"]
+    targets:
+      - name: upload
+        flow:
+          url: http://127.0.0.1:8080
+          headers: {Authorization: "Bearer ${token}"}
+          steps:
+            - name: login
+              path: /api/v1/auth/login
+              method: POST
+              body: {username: check, password: "{{ demo_password }}"}
+              capture: {token: {json: access_token}}
+            - name: upload
+              path: /api/v1/files
+              method: POST
+              body_format: form-multipart
+              body:
+                key: check-${random}
+                file: {content: hello, filename: check.txt, mime_type: text/plain}
+              status: [201]
+              capture: {id: {json: id}}
+            - {name: fetch, path: "/api/v1/files/${id}", contains: hello}
+          cleanup:
+            - {name: delete, path: "/api/v1/files/${id}", method: DELETE, status: [204]}
 """
 
 RETURN = r"""
@@ -154,6 +205,12 @@ last_error:
   returned: failure
   type: str
   sample: container shop-backend-1 has ended (exit code 3)
+victims:
+  description: The targets that are not good because of the culprit, as O(targets[].depends_on) says.
+  returned: failure
+  type: list
+  elements: str
+  sample: [api, edge]
 attempts:
   description: How often the culprit was looked at.
   returned: failure

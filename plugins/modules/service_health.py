@@ -12,8 +12,8 @@ module: service_health
 short_description: Look at services once and grade their health
 version_added: 0.1.0
 description:
-  - Probes databases, caches, HTTP endpoints, containers, ports and the host, all at the same time, and returns one
-    graded health document.
+  - Probes databases, caches, HTTP endpoints and whole sequences of requests, containers, ports, certificates, names,
+    programs and the host, all at the same time, and returns one graded health document.
   - Nothing is changed. A check that could not be made is an C(error), never a C(pass).
   - To wait until services are ready, use M(tria.production.readiness_wait).
 extends_documentation_fragment:
@@ -56,8 +56,10 @@ EXAMPLES = r"""
           login_password: "{{ redis_password }}"
           round_trip: true
       - name: backend
+        depends_on: [database, cache]
         container: {project: shop, service: backend, replicas: 2}
       - name: api
+        depends_on: [backend]
         max_ms: 2000
         http:
           url: http://127.0.0.1:8080/api/v1/health/readiness
@@ -67,6 +69,34 @@ EXAMPLES = r"""
         tcp: {port: 9200}
       - name: host
         system: {max_memory_percent: 90}
+
+- name: Look at what the internet sees of it
+  tria.production.service_health:
+    targets:
+      - name: name
+        dns: {name: shop.example.org, type: A, answers: [192.0.2.10]}
+      - name: certificate
+        depends_on: [name]
+        tls: {host: shop.example.org, min_days: 14, warn_days: 30}
+
+- name: Take the health documents of others at their word
+  tria.production.service_health:
+    targets:
+      - name: orders
+        http: {url: "http://127.0.0.1:8081/actuator/health", health: require}
+
+- name: Run a program on the host, and one in a container
+  tria.production.service_health:
+    targets:
+      - name: clock
+        critical: false
+        command: {argv: [timedatectl, show, --property=NTPSynchronized], contains: "NTPSynchronized=yes", read_only: true}
+      - name: queue
+        command:
+          argv: [celery, --app=shop, inspect, ping, --json]
+          json: {worker1.ok: pong}
+          project: shop
+          service: worker
 
 - name: The same order, sent twice, is taken once
   tria.production.service_health:
@@ -78,6 +108,18 @@ EXAMPLES = r"""
           headers: {Idempotency-Key: "check-{{ now().timestamp() }}"}
           body: {message: hello, user_id: check}
           idempotent: true
+
+- name: Hold the response times against their budget
+  tria.production.service_health:
+    timeout: 30
+    targets:
+      - name: performance
+        timeout: 30
+        flow:
+          url: https://shop.example.org
+          steps:
+            - {name: status, path: /api/v1/status, max_ms: 50}
+          repeat: {samples: 40, warmup: 2, concurrency: 2, max_p95_ms: 200}
 """
 
 RETURN = r"""
@@ -90,6 +132,8 @@ health:
   description:
     - The readiness document, with one entry in C(services) for each target. C(overall_healthy) says whether all
       critical targets are good. C(healthy) of a service is null when it was not looked at.
+    - Where a service answers with a health document of its own, its components are in C(services) within its entry, in
+      the same form.
   returned: always
   type: dict
   sample:
@@ -98,6 +142,16 @@ health:
     services:
       database: {healthy: true, response_time_ms: 12.5, kind: postgres, pool: {used: 4, max: 100, percent: 4.0}}
       cache: {healthy: true, response_time_ms: 2.3, kind: redis, host: 172.18.0.3, port: 6379, round_trip: true}
+      api:
+        healthy: true
+        response_time_ms: 8.1
+        kind: http
+        status_code: 200
+        url: http://127.0.0.1:8080/api/v1/health/readiness
+        services:
+          database: {healthy: true, response_time_ms: 1.9, pool: {size: 10, checked_in: 8, checked_out: 2}}
+          redis: {healthy: true, response_time_ms: 0.6, host: redis, port: 6379}
+        metrics: {cpu_percent: 14.8, memory_percent: 45.8, disk_percent: 23.1}
     metrics: {cpu_percent: 15.2, memory_percent: 45.8, disk_percent: 23.1}
     timestamp: "2026-01-24T10:30:00Z"
 results:
@@ -113,7 +167,21 @@ results:
       duration_ms: 8.1
       message: GET answered 200
       remedy: ""
-      data: {kind: http, healthy: true, status_code: 200, url: "http://127.0.0.1:8080/api/v1/health/readiness"}
+      data:
+        kind: http
+        healthy: true
+        status_code: 200
+        url: http://127.0.0.1:8080/api/v1/health/readiness
+        health:
+          format: readiness
+          status: pass
+          reported: healthy
+          components:
+            database:
+              status: pass
+              reported: healthy
+              response_time_ms: 1.9
+              pool: {size: 10, checked_in: 8, checked_out: 2}
 culprit:
   description: Names of the targets at fault.
   returned: failure

@@ -11,8 +11,11 @@ import json
 import socket
 
 import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.tria.production.plugins.module_utils import _probes
 from ansible_collections.tria.production.plugins.modules import readiness_wait, service_health
 
 
@@ -98,3 +101,14 @@ def test_settings_reach_the_engine(capsys, listening):
 def test_fail_on(capsys, closed, fail_on, expected):
     code, result = outcome(capsys, service_health, targets=[tcp(closed, critical=False)], fail_on=fail_on)
     assert code == expected and result["health"]["status"] == "degraded"
+
+
+@pytest.mark.parametrize("module", [readiness_wait, service_health])
+def test_examples_show_every_kind_and_are_valid(module):
+    tasks = [task[f"tria.production.{module.__name__.rpartition('.')[2]}"] for task in yaml.safe_load(module.EXAMPLES)]
+    targets = [target for task in tasks for target in task["targets"]]
+    assert {kind for target in targets for kind in _probes.KINDS if kind in target} == set(_probes.KINDS)
+    for task in tasks:
+        validated = ArgumentSpecValidator(_probes.argument_spec()).validate({"targets": task["targets"]})
+        assert validated.error_messages == []
+        _probes.parse(validated.validated_parameters["targets"])
