@@ -130,7 +130,8 @@ class _Waiter:
 
     @staticmethod
     def _cheap_addresses(watch: Watch) -> list[tuple[t.Any, t.Any]]:
-        if watch.reached or (watch.target.service and watch.refusals % _LOOK_UP_EVERY == 0):
+        wasted = watch.reached and watch.memory.get(_probes.CONNECTS_ITSELF)
+        if wasted or (watch.target.service and watch.refusals % _LOOK_UP_EVERY == 0):
             watch.refusals, watch.addresses = 1, None
             return []
         if watch.addresses is None:

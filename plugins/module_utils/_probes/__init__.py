@@ -66,6 +66,7 @@ KINDS: dict[str, types.ModuleType] = {
     "system": system,
 }
 
+CONNECTS_ITSELF = "connects_itself"  # in a target's memory: its kind did not use the connection it was given
 _EXPLAIN_SECONDS = 2.0  # for one request; the Engine answers for no container that it is just starting
 _IN_CONTAINER = ("container", "command")  # which need no address of it
 
@@ -144,6 +145,7 @@ def observe(
         unused = attempt.take_socket()
         if unused is not None:
             unused.close()
+            attempt.memory[CONNECTS_ITSELF] = True
     elapsed = time.monotonic() - started
     seen.duration_ms = seen.duration_ms or milliseconds(elapsed)
     seen.cut_short = not seen.good and seconds < target.timeout and elapsed >= seconds - 0.005
