@@ -10,15 +10,38 @@ import textwrap
 
 from ansible_collections.tria.production.plugins.module_utils import _probes
 
-_CATEGORIES = ", ".join(f"V({kind.CATEGORY}) for O(targets[].{name})" for name, kind in _probes.KINDS.items())
 _KINDS = textwrap.indent("".join(kind.DOCUMENTATION.lstrip("\n") for kind in _probes.KINDS.values()), " " * 6)
 
 
 class ModuleDocFragment:
     """Fragment C(tria.production.targets)."""
 
-    DOCUMENTATION = f"""
+    DOCUMENTATION = r"""
+requirements:
+  - dnspython, for targets of kind dns
+  - psycopg2, for targets of kind postgres
+  - docker (Docker SDK for Python), for targets of kind container and for those with project and service
+author:
+  - tria.production contributors (@tria-production)
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and give the same answer. What would write something is left out.
+    support: full
+  diff_mode:
+    description: Returns what changed in diff mode.
+    support: N/A
+    details: Nothing is ever changed.
+  idempotent:
+    description: Running it again changes nothing.
+    support: full
 options:
+  secrets:
+    description:
+      - Values that must not show in any output, such as those that containers may write to their logs. Passwords among
+        the options of targets are masked without that.
+    type: list
+    elements: str
+    default: []
   targets:
     description:
       - What to probe. Each target has a name of its own and exactly one kind.
@@ -47,7 +70,7 @@ options:
       category:
         description:
           - Category of the result in reports.
-          - By default {_CATEGORIES}.
+          - By default that of the kind, such as V(API) for O(targets[].http) and V(Database) for O(targets[].postgres).
         type: str
       invert:
         description:
@@ -63,28 +86,8 @@ options:
         type: list
         elements: str
         default: []
-{_KINDS}  secrets:
-    description:
-      - Values that must not show in any output, such as those that containers may write to their logs. Passwords among
-        the options of targets are masked without that.
-    type: list
-    elements: str
-    default: []
-requirements:
-  - dnspython, for targets of kind dns
-  - psycopg2, for targets of kind postgres
-  - docker (Docker SDK for Python), for targets of kind container and for those with project and service
-author:
-  - tria.production contributors (@tria-production)
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and give the same answer. What would write something is left out.
-    support: full
-  diff_mode:
-    description: Returns what changed in diff mode.
-    support: N/A
-    details: Nothing is ever changed.
-  idempotent:
-    description: Running it again changes nothing.
-    support: full
 """
+
+
+# The kinds are further suboptions of `targets`, which is last for that reason.
+ModuleDocFragment.DOCUMENTATION += _KINDS

@@ -13,9 +13,8 @@ import dataclasses
 import time
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _probes, _result, _waiting_report
+from ansible_collections.tria.production.plugins.module_utils import _probes, _waiting_report
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._probes import _dependencies, _net
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Cancelled, Session, Target
 from ansible_collections.tria.production.plugins.module_utils._probes._events import ContainerEvents
 from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool

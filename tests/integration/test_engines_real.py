@@ -22,33 +22,32 @@ import uuid
 
 import docker
 import pytest
+import test_probes_real
+import test_truth_containers
 from ansible_collections.tria.production.plugins.module_utils import _docker, _health
 from ansible_collections.tria.production.plugins.module_utils._probes import _swarm
 from probe_stack import SHELL, Stack, entries, refused, wait
 from test_example_project import wait_until_up
-from test_probes_real import (  # noqa: F401 (pytest collects them)
-    test_a_dead_container_leads_before_its_victims,
-    test_a_loop_that_was_running_when_first_seen_is_found,
-    test_a_missing_replica_and_a_missing_service,
-    test_exit_is_reported_at_once_with_code_and_redacted_log,
-    test_health_status_and_log_are_reported,
-    test_healthy_containers_are_ready_when_the_engine_says_so,
-    test_one_shot,
-    test_service_health_explains_a_dead_container,
-)
-from test_truth_containers import (  # noqa: F401
-    test_a_command_that_does_not_exist,
-    test_crash_loop_with_healthcheck,
-    test_crash_loop_without_healthcheck,
-    test_two_of_three_replicas_dead,
-)
-
 ROOT = pathlib.Path(__file__).parents[2]
 LISTEN = "[Socket]\nListenStream=/shared/docker.sock\n"
 INSTALL = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends docker.io"
 AT_ONCE = 20.0  # s of a minute: a busy machine takes seconds to start ten tasks and see one fail twice
 # Ends at once when it is told to, with the exit code of a failure: how it ends when Swarm stops it must not matter.
 STEADY = "trap 'exit 1' TERM; while :; do sleep 0.1; done"
+
+# The same cases on this Engine: pytest collects them here, with the `stack` of this file.
+test_a_dead_container_leads_before_its_victims = test_probes_real.test_a_dead_container_leads_before_its_victims
+test_a_loop_that_was_running_when_first_seen_is_found = test_probes_real.test_a_loop_that_was_running_when_first_seen_is_found
+test_a_missing_replica_and_a_missing_service = test_probes_real.test_a_missing_replica_and_a_missing_service
+test_exit_is_reported_at_once_with_code_and_redacted_log = test_probes_real.test_exit_is_reported_at_once_with_code_and_redacted_log
+test_health_status_and_log_are_reported = test_probes_real.test_health_status_and_log_are_reported
+test_healthy_containers_are_ready_when_the_engine_says_so = test_probes_real.test_healthy_containers_are_ready_when_the_engine_says_so
+test_one_shot = test_probes_real.test_one_shot
+test_service_health_explains_a_dead_container = test_probes_real.test_service_health_explains_a_dead_container
+test_a_command_that_does_not_exist = test_truth_containers.test_a_command_that_does_not_exist
+test_crash_loop_with_healthcheck = test_truth_containers.test_crash_loop_with_healthcheck
+test_crash_loop_without_healthcheck = test_truth_containers.test_crash_loop_without_healthcheck
+test_two_of_three_replicas_dead = test_truth_containers.test_two_of_three_replicas_dead
 
 
 class Host:
