@@ -30,7 +30,7 @@ _LOOK_UP_EVERY = 10  # refused connects to a container's address before it is lo
 _FRESH = 1.0  # s; a success older than that when the last target gets ready is confirmed before it counts
 _OVERTIME = 0.1  # s after the deadline for attempts that end with it, so that their last word is heard
 _LAST_WAIT = 0.5  # s for attempts to notice that they were given up; only one stuck in the resolver takes longer
-_HOLD = 0.1  # s for which a lost target's dependency may still show itself as the cause
+_HOLD = 0.1  # s for which the verdict on a lost target is held, so that its cause, and every other target, is heard
 
 
 def wait(
@@ -105,9 +105,12 @@ class _Waiter:
         return not stale and not any(watch.dead for watch in self._watches)
 
     def _held(self, watch: Watch, now: float) -> bool:
-        """Whether a lost target waits for the last word of what it depends on, which may be the cause."""
-        open_causes = (self._by_name[name] for name in watch.target.depends_on)
-        return now < (watch.final_since or now) + _HOLD and any(not one.final and not one.good for one in open_causes)
+        """Whether a verdict waits a moment for what the lost target depends on, and for the first word of the others."""
+        if now >= (watch.final_since or now) + _HOLD:
+            return False
+        causes = (self._by_name[name] for name in watch.target.depends_on)
+        unheard = any(one.seen is None for one in self._by_name.values())
+        return unheard or any(not one.final and not one.good for one in causes)
 
     def _start(self, hub: Hub, pool: Pool) -> None:
         now = time.monotonic()

@@ -66,10 +66,10 @@ command:
       description: User to run it as in the container, by default the container's own.
       type: str
     project:
-      description: Compose project. With C(service), runs it in a running container of that service.
+      description: Compose project, or name of the Swarm stack. With C(service), runs it in a container of that service.
       type: str
     service:
-      description: Compose service, see C(project).
+      description: The service as the Compose or stack file names it, see C(project).
       type: str
 """
 CATEGORY = "Command"
@@ -139,7 +139,7 @@ def _run_in_container(
 ) -> None:
     service = options["project"], options["service"]
     with attempt.session.docker(attempt.budget.remaining()) as client:
-        running = [one for one in _docker.compose_containers(client, *service) if one["State"]["Running"]]
+        running = [one for one in _docker.service_containers(client, *service) if one["State"]["Running"]]
     if not running:
         container.locate(attempt.session, *service, attempt.memory, attempt.budget.remaining())  # says what is wrong
         raise _base.ProbeFailure(f"service {service[1]} has no running container", "Look again.", "container")

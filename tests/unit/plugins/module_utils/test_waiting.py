@@ -156,3 +156,20 @@ def test_the_deadline_does_not_hide_the_last_error():
     with server(warming_up_then_silent) as port:
         error = refused(http(port), timeout=0.6)
     assert len(requests) == 2 and "status 503 instead of 200" in error.details["last_error"]
+
+
+def test_every_target_is_heard_even_when_one_is_lost_at_once():
+    with http_server((401, "")) as port:
+        lost = http(port, "lost")
+        lost["http"]["url_password"] = "wrong-one"
+        error = refused(lost, *(tcp(free_port(), f"other{number}") for number in range(20)))
+    assert error.culprit == "lost" and error.details["elapsed"] < 0.6
+    assert all("cannot connect" in one["message"] for one in error.details["results"][1:])
+
+
+def test_who_says_nothing_does_not_hold_up_the_verdict_on_others():
+    with http_server((401, "")) as port, server(silence) as hole:
+        lost = http(port, "lost")
+        lost["http"]["url_password"] = "wrong-one"
+        error = refused(lost, http(hole, "hole"))
+    assert error.details["elapsed"] < 0.6 and "gave no answer yet" in error.details["results"][1]["message"]
