@@ -183,7 +183,8 @@ class _Run:
         for tried in range(1, step["retries"] + 2):
             begun = time.monotonic()
             try:
-                return self._once(step, budget, entry)
+                self._once(step, budget, entry)
+                return
             except _base.ProbeFailure as exc:
                 failure = exc
             except (TimeoutError, ConnectionError, ssl.SSLError) as exc:
@@ -193,10 +194,8 @@ class _Run:
                 entry["duration_ms"] = round((time.monotonic() - begun) * 1000, 1)
                 entry.update({"attempts": tried} if tried > 1 else {})
             if failure.permanent or tried > step["retries"] or not _pause(step["delay"], budget):
-                break
-        assert failure
-        failure.args = (f"{title} {step['name']} failed{f' {tried} times' if tried > 1 else ''}: {failure}",)
-        raise failure
+                failure.args = (f"{title} {step['name']} failed{f' {tried} times' if tried > 1 else ''}: {failure}",)
+                raise failure
 
     def _once(self, step: dict[str, t.Any], budget: _base.Budget, entry: dict[str, t.Any]) -> None:
         answer, overtime = self._send(step, budget)

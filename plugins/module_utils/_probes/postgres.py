@@ -225,12 +225,14 @@ def _connect_failure(exc: Exception, where: str) -> _base.ProbeFailure:
     if "does not exist" in text:
         remedies += [remedy for kind, remedy in _MISSING.items() if f'{kind} "' in text]
     if remedies:
-        return _base.ProbeFailure(text, remedies[0], "login", permanent=True)
+        gone = 'database "' in text and "does not exist" in text
+        return _base.ProbeFailure(text, remedies[0], "login", permanent=True, gone=gone)
     if "FATAL:" in text:
         return _base.ProbeFailure(text, "Wait, or see the server's log.", "login")
     reason = text.replace(_QUESTION, "")
     return _base.ProbeFailure(
-        f"cannot connect to {where}: {reason}", "Start the server, or correct host and port.", _net.CONNECT
+        f"cannot connect to {where}: {reason}", "Start the server, or correct host and port.", _net.CONNECT,
+        gone="Connection refused" in reason,
     )
 
 

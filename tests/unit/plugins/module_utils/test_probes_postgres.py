@@ -47,3 +47,16 @@ def test_without_the_library_the_check_has_not_passed(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     seen = look("postgres", dbname="shop")
     assert (seen.status, seen.permanent) == ("error", True) and "psycopg2" in seen.message
+
+
+@pytest.mark.parametrize(
+    "text, gone",
+    [
+        ('FATAL:  database "shop" does not exist', True),
+        ("Connection refused", True),
+        ('FATAL:  role "nobody" does not exist', False),
+        ("timeout expired", False),
+    ],
+)
+def test_what_is_gone(text, gone):
+    assert postgres._connect_failure(Exception(text), "10.0.0.9 port 5432").gone is gone
