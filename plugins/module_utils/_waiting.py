@@ -172,6 +172,8 @@ class _Waiter:
         pool.submit(job)
 
     def _collect(self, hub: Hub, pool: Pool) -> None:
+        if pool.backlog:
+            time.sleep(_COALESCE)  # answers come in numbers: to look at each by itself would cost more than the wait
         knocks, mail = hub.collect(self._pause(pool))
         now = time.monotonic()
         for knock in knocks:
