@@ -73,7 +73,7 @@ def test_all_at_the_same_time_and_within_the_deadline():
         found = _health.check(entries(*urls), 0.5, "never")
         assert time.monotonic() - begun < 1.5
     assert {one["status"] for one in found["results"]} == {"fail"}
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_probe_that_breaks_is_an_error_and_never_a_pass(monkeypatch):

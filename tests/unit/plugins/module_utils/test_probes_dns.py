@@ -133,7 +133,7 @@ def test_silence_costs_the_timeout_and_no_more():
     seen = ask(lambda query, number: [], timeout=0.7)
     assert 0.6 < time.monotonic() - begun < 1.2
     assert seen.phase == "answer" and "within 0.7 s: 127.0.0.1 does not answer" in seen.message
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_nobody_listens():
