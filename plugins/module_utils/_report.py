@@ -4,7 +4,8 @@
 
 """The record of a run: one document, and views of it. Private to the collection.
 
-`document` builds the model, each function in `VIEWS` renders it as a file, `lines` renders it for a terminal.
+`document` builds the model, `_report_compare` holds it against the previous one, each function in `VIEWS` renders it as
+a file, `lines` renders it for a terminal.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ import dataclasses
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _atomic
+from ansible_collections.tria.production.plugins.module_utils import _atomic, _report_compare
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._redact import printable, redact_tree
+from ansible_collections.tria.production.plugins.module_utils._report_html import as_html
+from ansible_collections.tria.production.plugins.module_utils._report_junit import as_junit
+from ansible_collections.tria.production.plugins.module_utils._report_reading import (
+    NOT_READY,
+    READY,
+    READY_WITH_WARNINGS,
+)
 from ansible_collections.tria.production.plugins.module_utils._result import (
     ERROR,
     FAIL,
@@ -33,9 +43,6 @@ from ansible_collections.tria.production.plugins.module_utils._result import (
 )
 
 LATEST = "latest"
-READY = "READY"
-READY_WITH_WARNINGS = "READY_WITH_WARNINGS"
-NOT_READY = "NOT_READY"
 MARKS = {PASS: "✓", WARN: "⚠️", FAIL: "❌", ERROR: "❌", SKIP: "⏭️"}
 _VERDICTS = {"healthy": READY, "degraded": READY_WITH_WARNINGS, "unhealthy": NOT_READY}
 _VERDICT_LINES = {
@@ -51,12 +58,14 @@ _CHECK_FIELDS = [field.name for field in dataclasses.fields(CheckResult)]
 def report(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
     """Build the document, write every view of it, point `latest` at it.
 
-    Returns `report` (path of the JSON file), `overall_status`, the counts, `lines` and `verdict`. Raises `ProductionError`; when
-    only the writing failed, with the verdict and the lines as `details`.
+    Returns `report` (path of the JSON file), `reports` (path of each view), `overall_status`, the counts, `lines` and
+    `verdict`. Raises `ProductionError`; when only the writing failed, with the verdict and the lines as `details`.
     """
-    made = redact_tree(document(options, time.time()), options["secrets"], guess=False)
     folder = os.path.join(_checked(options, "path"), _checked(options, "release"))
-    path = os.path.join(folder, _checked(options, "name") + ".json")
+    paths = {extension: os.path.join(folder, f"{_checked(options, 'name')}.{extension}") for extension in VIEWS}
+    made = document(options, time.time())
+    made["comparison"] = _report_compare.comparison(made, options["path"], LATEST)
+    made = redact_tree(made, options["secrets"], guess=False)
     told = {key: made[key] for key in ("overall_status", "total_checks", "passed_checks", "skipped_checks")}
     told.update(lines=lines(made), verdict=verdict(made))
     if not check_mode:
@@ -64,8 +73,8 @@ def report(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.A
             _write(made, options["path"], options["release"], options["name"])
         except OSError as exc:
             remedy = "Make room, or choose another folder for reports. The previous report is untouched."
-            raise ProductionError(path, f"cannot be written: {exc}.", remedy, **told) from exc
-    return {**told, "report": path}
+            raise ProductionError(paths["json"], f"cannot be written: {exc}.", remedy, **told) from exc
+    return {**told, "report": paths["json"], "reports": paths}
 
 
 def document(options: dict[str, t.Any], now: float) -> dict[str, t.Any]:
@@ -88,6 +97,7 @@ def document(options: dict[str, t.Any], now: float) -> dict[str, t.Any]:
         "warned_checks": sum(check.degrades and not check.blocks for check in counted),
         "failed_checks": sum(check.blocks for check in counted),
         "skipped_checks": len(checks) - len(counted),
+        "report": options["name"],
         "stack": options["stack"],
         "release": options["release"],
         "started_at": options["started_at"],
@@ -146,10 +156,12 @@ def _duration_s(started_at: str, finished_at: str) -> int | None:
 
 
 def as_json(made: dict[str, t.Any]) -> str:
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    """Half a surrogate pair, which UTF-8 cannot hold, stays an escape sequence."""
+    text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-VIEWS: dict[str, t.Callable[[dict[str, t.Any]], str]] = {"json": as_json}
+VIEWS: dict[str, t.Callable[[dict[str, t.Any]], str]] = {"json": as_json, "xml": as_junit, "html": as_html}
 
 
 def lines(made: dict[str, t.Any]) -> list[str]:
@@ -203,16 +215,21 @@ def _checked(options: dict[str, t.Any], name: str) -> str:
 
 
 def _write(made: dict[str, t.Any], base: str, release: str, name: str) -> None:
-    """Every view first, then `latest`: whoever follows the link finds a complete report."""
+    """Every view first, then all of them into place, then `latest`: whoever follows the link finds a complete report.
+
+    What needs room on the disk is done beside the folder, so that a release's previous report does not end up half new.
+    """
+    views = {f"{name}.{extension}": view(made) for extension, view in VIEWS.items()}
     folder = os.path.join(base, release)
-    is_new = not os.path.isdir(folder)
     os.makedirs(base, mode=0o700, exist_ok=True)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    staging = tempfile.mkdtemp(prefix=f".{release}.", dir=base)
     try:
-        for extension, view in VIEWS.items():
-            _atomic.write_file(os.path.join(folder, f"{name}.{extension}"), view(made), 0o600)
+        for file_name, content in views.items():
+            _atomic.write_file(os.path.join(staging, file_name), content, 0o600)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for file_name in views:
+            os.replace(os.path.join(staging, file_name), os.path.join(folder, file_name))
+        _atomic.sync_folder(folder)
         _atomic.switch_link(os.path.join(base, LATEST), release)
-    except OSError:
-        if is_new and not os.listdir(folder):
-            os.rmdir(folder)
-        raise
+    finally:
+        shutil.rmtree(staging)

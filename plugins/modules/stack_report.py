@@ -14,8 +14,11 @@ version_added: 0.1.0
 author: tria.production contributors (@tria-production)
 description:
   - Turns the checks, gates and diagnostics of all hosts into one report with one verdict, and points C(latest) at it.
+  - Writes it three times. JSON is for programs, JUnit XML for the test pages of CI systems, HTML for people. The HTML page
+    needs no script and fetches nothing.
+  - Holds it against the previous report of the same name and stack below O(path), if there is one that can be read.
   - Runs on the controller (C(delegate_to) localhost, C(run_once)).
-  - Each file is replaced in one step. When it cannot be written, for example on a full disk, the previous report and
+  - The files are put in place together. When they cannot be written, for example on a full disk, the previous report and
     C(latest) stay as they were, and the module fails with the verdict and the lines in its result.
   - RV(ignore:changed) is always false. The report is the record of the run itself, not a state of a managed host, so that writing it
     must not turn a run without changes into one with a change.
@@ -36,7 +39,7 @@ options:
     type: str
     required: true
   name:
-    description: Name of the file, without its extension.
+    description: Name of the files, without their extension.
     type: str
     default: deployment-validation-report
   stack:
@@ -68,6 +71,9 @@ options:
         type: str
         choices: [pass, warn, fail, error, skip]
         required: true
+      offset_s:
+        description: When it began, in seconds from the start of the run; without it, when the one before it on its host ended.
+        type: float
       duration_s:
         description: Its wall time in seconds.
         type: float
@@ -126,6 +132,14 @@ report:
   returned: success
   type: str
   sample: reports/20250124-103000-3f1c9a/deployment-validation-report.json
+reports:
+  description: Path of the report in each form.
+  returned: success
+  type: dict
+  sample:
+    json: reports/20250124-103000-3f1c9a/deployment-validation-report.json
+    xml: reports/20250124-103000-3f1c9a/deployment-validation-report.xml
+    html: reports/20250124-103000-3f1c9a/deployment-validation-report.html
 overall_status:
   description:
     - V(NOT_READY) when a critical check failed or could not be run, a gate failed, the run was stopped, or nothing was checked;
@@ -182,6 +196,7 @@ def argument_spec() -> dict:
     gate = {
         "name": {"type": "str", "required": True},
         "status": {"type": "str", "choices": ["pass", "warn", "fail", "error", "skip"], "required": True},
+        "offset_s": {"type": "float"},
         "duration_s": {"type": "float"},
         "host": {"type": "str"},
         "cause": {"type": "str"},

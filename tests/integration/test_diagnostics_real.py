@@ -282,7 +282,7 @@ def test_a_report_on_a_full_disk(tmp_path):
                 _report.report({**base, "release": release, "results": {"app1": [{**one, "message": "y" * 10**5}]}})
             assert (tmp_path / "latest" / "deployment-validation-report.json").read_text() == before
         assert sorted(os.listdir(tmp_path)) == ["latest", "r1"]
-        assert os.listdir(tmp_path / "r1") == ["deployment-validation-report.json"]
+        assert len(os.listdir(tmp_path / "r1")) == len(_report.VIEWS)
 
 
 def test_facts_on_a_full_disk(tmp_path, project):

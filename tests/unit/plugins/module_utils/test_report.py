@@ -160,14 +160,18 @@ def test_files_modes_and_the_link(tmp_path):
     assert (base / "r1" / path.name).exists()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in (base, base / "r1", base / "r2")} == {0o700}
-    assert sorted(os.listdir(base)) == ["latest", "r1", "r2"] and os.listdir(base / "r2") == [path.name]
+    assert sorted(os.listdir(base)) == ["latest", "r1", "r2"]
+    assert sorted(os.listdir(base / "r2")) == [f"deployment-validation-report.{end}" for end in ("html", "json", "xml")]
+    assert {stat.S_IMODE((base / "r2" / name).stat().st_mode) for name in os.listdir(base / "r2")} == {0o600}
+    assert told["reports"] == {end: str(base / "r2" / f"deployment-validation-report.{end}") for end in _report.VIEWS}
 
 
 def test_every_view_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(_report.VIEWS, "txt", lambda made: made["overall_status"])
     _report.report(options(tmp_path, release="r1", name="production-readiness-report"))
     assert (tmp_path / "latest" / "production-readiness-report.txt").read_text() == "READY"
-    assert sorted(os.listdir(tmp_path / "r1")) == [f"production-readiness-report.{end}" for end in ("json", "txt")]
+    ends = ("html", "json", "txt", "xml")
+    assert sorted(os.listdir(tmp_path / "r1")) == [f"production-readiness-report.{end}" for end in ends]
 
 
 def test_check_mode_writes_nothing(tmp_path):
@@ -191,8 +195,9 @@ def test_no_secret_is_written_or_returned(tmp_path):
     told = _report.report(
         options(tmp_path, results=results, failure=failure, diagnostics=diagnostics, secrets=["CANARY-0815"])
     )
-    written = (tmp_path / "latest" / "deployment-validation-report.json").read_text()
-    for text in (written, json.dumps(told)):
+    files = [path.read_text() for path in (tmp_path / "latest").iterdir()]
+    assert len(files) == 3
+    for text in (*files, json.dumps(told)):
         assert "CANARY" not in text and "OTHER" not in text and "********" in text
 
 
@@ -207,6 +212,29 @@ def test_a_full_disk_leaves_the_previous_report(tmp_path, monkeypatch):
         _report.report(options(tmp_path, release="r2"))
     assert raised.value.details["overall_status"] == "READY" and raised.value.details["lines"]
     assert os.readlink(tmp_path / "latest") == "r1" and sorted(os.listdir(tmp_path)) == ["latest", "r1"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_release(tmp_path, monkeypatch):
+    _report.report(options(tmp_path, release="r1"))
+    before = {path.name: path.read_text() for path in (tmp_path / "r1").iterdir()}
+    written = []
+
+    def full(descriptor):
+        written.append(descriptor)
+        if len(written) > 2:  # room for one file and its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ProductionError, match="No space left on device"):
+        _report.report(options(tmp_path, release="r1", results={"app1": [check("fail")]}))
+    assert {path.name: path.read_text() for path in (tmp_path / "r1").iterdir()} == before
+    assert sorted(os.listdir(tmp_path)) == ["latest", "r1"]
+
+
+def test_half_a_surrogate_pair_can_be_written_and_read(tmp_path):
+    _report.report(options(tmp_path, results={"app1": [check("fail", message="half \udc80")]}))
+    written = json.loads((tmp_path / "latest" / "deployment-validation-report.json").read_text(encoding="utf-8"))
+    assert written["categories"]["API"][0]["message"] == "half \udc80"
 
 
 def test_a_real_folder_named_latest_is_not_replaced(tmp_path):

@@ -26,14 +26,15 @@ def run(capsys, check_mode=False, **args):
 
 def test_a_report(capsys, tmp_path):
     args = {"path": str(tmp_path), "release": "r1", "stack": "tria", "results": {"app1": [CHECK]}}
-    code, result = run(capsys, gates=[{"name": "lock", "status": "pass", "duration_s": "0.5"}], **args)
+    code, result = run(capsys, gates=[{"name": "lock", "status": "pass", "offset_s": 0, "duration_s": "0.5"}], **args)
     assert (code, result["changed"], result["overall_status"]) == (0, False, "READY")
     assert (result["total_checks"], result["passed_checks"], result["skipped_checks"]) == (1, 1, 0)
     assert result["lines"][-1] == "🎉 ✓ PRODUCTION READY!"
     with open(result["report"], encoding="utf-8") as stream:
         written = json.load(stream)
-    assert written["gates"] == [{"name": "lock", "status": "pass", "duration_s": 0.5}]
+    assert written["gates"] == [{"name": "lock", "status": "pass", "offset_s": 0.0, "duration_s": 0.5}]
     assert os.readlink(tmp_path / "latest") == "r1"
+    assert result["reports"]["json"] == result["report"] and all(map(os.path.isfile, result["reports"].values()))
 
 
 def test_check_mode(capsys, tmp_path):
@@ -52,7 +53,9 @@ def test_secrets(capsys, tmp_path):
     results = {"app1": [{**CHECK, "status": "fail", "message": "CANARY-0815 refused"}]}
     code, result = run(capsys, path=str(tmp_path), release="r1", results=results, secrets=["CANARY-0815"])
     assert code == 0 and "CANARY" not in json.dumps(result["lines"])
-    assert "CANARY" not in (tmp_path / "r1" / "deployment-validation-report.json").read_text()
+    for path in result["reports"].values():
+        with open(path, encoding="utf-8") as stream:
+            assert "CANARY" not in stream.read()
 
 
 @pytest.mark.parametrize(
