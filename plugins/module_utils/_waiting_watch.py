@@ -14,7 +14,7 @@ from ansible_collections.tria.production.plugins.module_utils import _probes
 from ansible_collections.tria.production.plugins.module_utils._probes import _compose, _net
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Target
 
-_GROWTH = 0.015  # the interval as a part of the time waited: an answer is never later than that
+_GROWTH = 0.01  # the interval as a part of the time waited: an answer is never later than that
 _JITTER = 0.2
 _SECOND_LOOK = 0.1  # s after an event: the Engine may tell before its own record has changed
 _TIMELINE = 20

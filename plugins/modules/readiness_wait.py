@@ -43,7 +43,7 @@ options:
     default: 0.0
   interval_min:
     description:
-      - Seconds between two attempts in the beginning. The interval grows with the time already waited, to 1.5% of it,
+      - Seconds between two attempts in the beginning. The interval grows with the time already waited, to 1% of it,
         and varies by a fifth.
       - With many targets it is longer, so that there are no more than 4000 connects and 500 requests in a second.
     type: float

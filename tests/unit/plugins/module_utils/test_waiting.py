@@ -133,7 +133,7 @@ def test_impossible_settings(settings):
 def test_the_interval_grows_with_the_time_waited():
     settings = _waiting.Settings(100)
     assert 0.015 < settings.interval(0) < 0.025
-    assert 0.11 < settings.interval(10) < 0.19
+    assert 0.07 < settings.interval(10) < 0.13
     assert settings.interval(10**6) <= 1.2
 
 
