@@ -99,7 +99,7 @@ def test_facts_say_what_runs(stack):
 def test_secrets_are_in_the_env_file_alone(stack):
     env_file = stack.root / "current" / ".env"
     assert mode(env_file) == "0o600" and stack.secrets()["secret_key"] in env_file.read_text()
-    assert len(stack.secrets()) == 5 and {mode(path) for path in stack.secrets_folder.iterdir()} == {"0o600"}
+    assert len(stack.secrets()) == 6 and {mode(path) for path in stack.secrets_folder.iterdir()} == {"0o600"}
     files = [path for path in stack.root.rglob("*") if path.is_file() and path.name != ".env"]
     files += [path for path in stack.reports.rglob("*") if path.is_file()]
     assert stack.root / "current" not in files and len(files) > 10

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,11 +25,17 @@ from chatbot.openai_client import OpenAIClient
 from config.logs import OneLineFormatter
 from config.settings import Settings, load_settings
 from database.engine import create_pool, verify_schema
+from database.personal_data import PersonalData
 from database.repositories import load_catalog
 from database.vectors import ChromaClient
+from observability.analytics import Analytics
+from observability.errors import ErrorReports
 from production.health_monitor import HealthMonitor
 from production.lifecycle_manager import LifecycleManager
 from production.startup_orchestrator import Phase, StartupOrchestrator
+from security.rate_limits import RateLimiter
+from security.tokens import TokenIssuer
+from storage.backends import StorageBackends
 
 _log = logging.getLogger("startup")
 _STARTUP_SECONDS = 10.0
@@ -45,11 +53,20 @@ class Application:
     health: HealthMonitor
     agent: CustomerServiceAgent
     idempotency: IdempotencyStore
+    storage: StorageBackends
+    tokens: TokenIssuer
+    limiter: RateLimiter
+    personal_data: PersonalData
+    analytics: Analytics
+    on_failed_login: Callable[[], None]
 
-    def __init__(self, environ: Mapping[str, str], lifecycle: LifecycleManager, logs: OneLineFormatter) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], lifecycle: LifecycleManager, logs: OneLineFormatter, version: str
+    ) -> None:
         self.lifecycle = lifecycle
         self.orchestrator = StartupOrchestrator(_STARTUP_SECONDS)
         self.logs = logs
+        self.errors = ErrorReports(f"tria@{version}")
         self._environ = environ
 
     async def start(self) -> None:
@@ -73,6 +90,8 @@ class Application:
         self.settings = load_settings(self._environ)
         self.logs.hide(self.settings.secrets())
         self.orchestrator.timeout = self.settings.startup_timeout
+        # First of all, so that what goes wrong in the next phases is reported too.
+        self.errors.start(self.settings, self.logs)
         return f"{self.settings.environment} configuration is valid"
 
     async def _database(self) -> str:
@@ -112,7 +131,9 @@ class Application:
 
     async def _components(self) -> str:
         settings = self.settings
+        await self._open_storage()
         knowledge = KnowledgeBase(await load_catalog(self.engine))
+        sessions = SessionManager(self.redis)
         self.agent = CustomerServiceAgent(
             settings,
             self.engine,
@@ -120,12 +141,27 @@ class Application:
             knowledge,
             IntentClassifier(),
             AnswerCache(self.redis, settings.openai_model, knowledge.version),
-            SessionManager(self.redis),
+            sessions,
         )
         lease = int(settings.openai_timeout) + _REQUEST_MARGIN_SECONDS
         self.idempotency = IdempotencyStore(self.redis, settings.idempotency_ttl, lease)
+        self.personal_data = PersonalData(self.engine, self.storage, sessions, self.idempotency)
+        self.tokens = TokenIssuer(settings.jwt_secret_key, settings.access_token_minutes, self.redis)
+        self.limiter = RateLimiter(self.redis, settings.enable_rate_limiting)
+        self.analytics = Analytics(settings)
+        self.lifecycle.add_shutdown_hook("analytics", self.analytics.close)
         self.lifecycle.add_startup_hook("openai watch", self._start_openai_watch)
         return "intent classifier, customer service agent, knowledge base, cache system, session manager"
+
+    async def _open_storage(self) -> None:
+        """Uploads can be stored, or the application does not start. Forms are spooled on the volume, not in memory."""
+        folder = Path(self.settings.upload_path)
+        spool = folder / ".spool"
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.tempdir = str(spool)
+        self.storage = StorageBackends(self.settings)
+        self.lifecycle.add_shutdown_hook("storage", self.storage.close)
+        await self.storage.active.check()
 
     async def _start_openai_watch(self) -> None:
         self.lifecycle.start_background_task("openai watch", self.health.watch_openai())

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from api.app import create_app
+from api.app import VERSION, create_app
 from application import Application
 from config.logs import configure_logging
 from production.lifecycle_manager import LifecycleManager
@@ -99,7 +99,7 @@ async def run() -> int:
     logs = configure_logging()
     lifecycle = LifecycleManager()
     lifecycle.install_signal_handlers()
-    application = Application(os.environ, lifecycle, logs)
+    application = Application(os.environ, lifecycle, logs, VERSION)
     failure: StartupError | None = None
     try:
         if await lifecycle.unless_stopped(application.start()):
@@ -110,9 +110,10 @@ async def run() -> int:
         await lifecycle.run_shutdown()
     if failure:
         _log.critical("startup failed: %s", failure)
-        return failure.exit_code
-    _log.info("stopped")
-    return 0
+    else:
+        _log.info("stopped")
+    await application.errors.flush()
+    return failure.exit_code if failure else 0
 
 
 def main() -> int:

@@ -95,11 +95,27 @@ def empty_database(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_url(postgres_url: str) -> Iterator[str]:
-    """The URL of a migrated, seeded database that all tests share."""
-    for url in _database(postgres_url):
-        migrate(url)
-        yield url
+def owner_url(postgres_url: str) -> Iterator[str]:
+    """The owner's URL of the database that all tests share; empty until `database_url` migrates it."""
+    yield from _database(postgres_url)
+
+
+@pytest.fixture(scope="session")
+def database_url(owner_url: str, postgres_url: str) -> Iterator[str]:
+    """The application's URL of a migrated, seeded database that all tests share: a role that owns nothing."""
+    role = f"app_{secrets.token_hex(6)}"
+    url = application_url(owner_url, role)
+    migrate(owner_url, url)
+    yield url
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(f"DROP OWNED BY {role}")
+        owner.execute(f"DROP ROLE {role}")
+
+
+def application_url(owner_url: str, role: str) -> str:
+    """The same database, for a role with a password of its own."""
+    parts = urlsplit(owner_url)
+    return parts._replace(netloc=f"{role}:{secrets.token_hex(12)}@{parts.hostname}:{parts.port}").geturl()
 
 
 def _database(postgres_url: str) -> Iterator[str]:

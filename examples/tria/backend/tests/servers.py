@@ -80,10 +80,11 @@ class Answer:
     body: Any
 
 
-def request(url: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 30) -> Answer:
-    """GET, or POST of a JSON body. Error statuses are answers like any other."""
+def request(url: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 30,
+            method: str | None = None) -> Answer:
+    """GET, or POST of a JSON body, or `method`. Error statuses are answers like any other."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    prepared = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})
+    prepared = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
     try:
         with urllib.request.urlopen(prepared, timeout=timeout) as response:
             return _answer(response.status, response)
@@ -93,9 +94,10 @@ def request(url: str, body: Any = None, headers: dict[str, str] | None = None, t
 
 
 def _answer(status: int, response: Any) -> Answer:
-    text = response.read().decode()
-    is_json = "json" in response.headers.get("Content-Type", "")
-    return Answer(status, response.headers, json.loads(text) if is_json else text)
+    raw, content_type = response.read(), response.headers.get("Content-Type", "")
+    if "json" in content_type:
+        return Answer(status, response.headers, json.loads(raw) if raw else None)
+    return Answer(status, response.headers, raw.decode() if content_type.startswith("text/") else raw)
 
 
 @dataclass
@@ -175,11 +177,15 @@ def app_environment(database_url: str, redis_url: str, sandbox_port: int, **chan
         "JWT_SECRET_KEY": secrets.token_hex(32),
         "TAX_RATE": "0.08",
         "SHUTDOWN_DRAIN": "0.2",
+        "ENABLE_DEMO_LOGIN": "true",
+        # All tests come from one address; those of the limits switch them on.
+        "ENABLE_RATE_LIMITING": "false",
         **changes,
     }
     return {name: value for name, value in environment.items() if value is not None}
 
 
 def start_app(environment: dict[str, str], log: Path) -> Process:
-    """The application; whether it comes up is for the caller to see."""
+    """The application; whether it comes up is for the caller to see. Uploads go beside its log."""
+    environment = {"UPLOAD_PATH": str(log.parent / "uploads"), **environment}
     return Process([sys.executable, "-m", "main"], environment, log, int(environment["PORT"]))

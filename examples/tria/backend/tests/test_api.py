@@ -142,4 +142,6 @@ def test_requests_carry_an_id(app: Process) -> None:
 def test_the_api_documents_itself(app: Process) -> None:
     assert request(f"{app.url}/docs").status == 200
     paths = request(f"{app.url}/openapi.json").body["paths"]
-    assert {"/health", "/metrics", "/api/chatbot", "/api/v1/health/readiness"} <= set(paths)
+    documented = {"/health", "/health/detailed", "/metrics", "/metrics/performance", "/metrics/prometheus", "/contents",
+                  "/upload", "/storage/status", "/gdpr/privacy-policy", "/api/chatbot", "/api/v1/health/readiness"}
+    assert documented <= set(paths)

@@ -39,7 +39,8 @@ def test_a_signal_lets_a_running_request_finish(environment: Environment, start:
     text = "\n".join(process.lines)
     assert f"received {number.name}, shutting down" in text
     closed = [line.split("lifecycle: ")[1] for line in process.lines if line.endswith(" closed")]
-    assert closed == ["openai client closed", "redis pool closed", "database pool closed"]
+    assert closed == ["analytics closed", "storage closed", "openai client closed", "redis pool closed",
+                      "database pool closed"]
     assert process.lines[-1].endswith("main: stopped")
 
 

@@ -10,16 +10,20 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
+from conftest import application_url
 from database.engine import alembic_config, driver_url, expected_head
+from database.roles import RoleInvalid
 from database.seed import PRODUCTS
 from database.tables import metadata
 from migrate import EXIT_MIGRATION, migrate
@@ -59,6 +63,58 @@ def test_every_migration_can_be_taken_back(empty_database: str) -> None:
     assert inspect(engine).get_table_names() == ["alembic_version"]
     engine.dispose()
     assert migrate(empty_database)[1] == expected_head()
+
+
+@pytest.fixture
+def role(empty_database: str) -> Iterator[str]:
+    """The name of a role that is gone again after the test."""
+    name = f"app_{secrets.token_hex(6)}"
+    yield name
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        if owner.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+            owner.execute(f"DROP OWNED BY {name}")
+            owner.execute(f"DROP ROLE {name}")
+
+
+def test_the_applications_role_can_do_its_work_and_nothing_else(empty_database: str, role: str) -> None:
+    url = application_url(empty_database, role)
+    migrate(empty_database, url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        (row,) = connection.execute(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles "
+            "WHERE rolname = current_user"
+        )
+        assert row == (False,) * 5
+        connection.execute("INSERT INTO users (id, username, demo) VALUES (gen_random_uuid(), 'x', true)")
+        connection.execute("DELETE FROM users")
+        for forbidden in ("CREATE TABLE x (y int)", "DROP TABLE users", "ALTER TABLE users ADD z int", "TRUNCATE users",
+                          "UPDATE catalog SET unit_price = 0", "DELETE FROM alembic_version", "CREATE ROLE other",
+                          "SELECT rolpassword FROM pg_authid", "COPY users TO PROGRAM 'id'", "CREATE SCHEMA other"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+
+
+def test_a_changed_password_and_a_superuser_are_put_right(empty_database: str, role: str) -> None:
+    first, second = application_url(empty_database, role), application_url(empty_database, role)
+    migrate(empty_database, first)
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        owner.execute(f"ALTER ROLE {role} SUPERUSER")
+    migrate(empty_database, second)
+    with psycopg.connect(second) as connection:
+        assert connection.execute("SELECT current_setting('is_superuser')").fetchone() == ("off",)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(first)
+
+
+def test_a_url_that_is_not_the_applications_is_refused(empty_database: str, role: str) -> None:
+    url = application_url(empty_database, role)
+    cases = [(empty_database, "must name another user"), (url.rsplit("/", 1)[0] + "/x", "must name the same database"),
+             (url.replace(urlsplit(url).netloc, f"{role}@127.0.0.1"), "must have the form")]
+    for wrong, reason in cases:
+        with pytest.raises(RoleInvalid, match=reason):
+            migrate(empty_database, wrong)
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regclass('users')").fetchone() == (None,)
 
 
 def test_two_at_once_do_not_meet(empty_database: str) -> None:

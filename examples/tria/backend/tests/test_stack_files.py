@@ -22,7 +22,7 @@ NOT_IN_ENV_FILE = {"COMPOSE_PROJECT_NAME", "IMAGE_TAG"}
 def interpolated() -> dict[str, bool]:
     """Variables of the Compose file, and whether it requires them."""
     found: dict[str, bool] = {}
-    for name, required in re.findall(r"(?<!\$)\$\{([A-Z_]+)(:\?)?", COMPOSE):
+    for name, required in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)(:\?)?", COMPOSE):
         found[name] = found.get(name, False) or bool(required)
     return {name: required for name, required in found.items() if name not in NOT_IN_ENV_FILE}
 
@@ -30,7 +30,7 @@ def interpolated() -> dict[str, bool]:
 def described() -> dict[str, bool]:
     """Variables of the schema, and whether it requires them."""
     text = (STACK / "env.schema.yaml").read_text().split("\nvariables:\n")[1].split("\nrequired_together:")[0]
-    entries = re.split(r"^  (?=[A-Z_]+:)", text, flags=re.MULTILINE)[1:]
+    entries = re.split(r"^  (?=[A-Z0-9_]+:)", text, flags=re.MULTILINE)[1:]
     return {entry.split(":")[0]: "required: true" in entry for entry in entries}
 
 
@@ -58,7 +58,7 @@ def test_compose_and_schema_require_the_same_variables() -> None:
 
 def test_the_example_names_every_variable() -> None:
     example = (STACK / ".env.example").read_text()
-    assert set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE)) == set(described())
+    assert set(re.findall(r"^(?:# )?([A-Z0-9_]+)=", example, re.MULTILINE)) == set(described())
 
 
 def test_the_application_is_given_every_operators_variable_that_it_reads() -> None:
@@ -66,10 +66,18 @@ def test_the_application_is_given_every_operators_variable_that_it_reads() -> No
     with pytest.raises(EnvironmentInvalid):
         load_settings(environ)
     backend = COMPOSE.split("\n  backend:")[1].split("\n  migrate:")[0]
-    given = set(re.findall(r"^      ([A-Z_]+):", backend, re.MULTILINE))
+    given = set(re.findall(r"^      ([A-Z0-9_]+):", backend, re.MULTILINE))
     tuning = {"PORT", "DATABASE_POOL_SIZE", "STARTUP_TIMEOUT", "SHUTDOWN_TIMEOUT", "SHUTDOWN_DRAIN", "OPENAI_TIMEOUT",
-              "OPENAI_CHECK_INTERVAL", "IDEMPOTENCY_TTL"}
+              "OPENAI_CHECK_INTERVAL", "IDEMPOTENCY_TTL", "UPLOAD_PATH"}
     assert environ.asked - tuning == given
+
+
+def test_the_backend_does_not_know_the_owner_of_the_database() -> None:
+    services = COMPOSE.split("\nservices:")[1].split("\nnetworks:")[0]
+    backend = services.split("\n  backend:")[1].split("\n  migrate:")[0]
+    assert "DATABASE_URL: ${APP_DATABASE_URL:?}" in backend
+    assert "POSTGRES_" not in backend and "${DATABASE_URL" not in backend
+    assert services.count("${DATABASE_URL:?}") == 1
 
 
 def test_no_service_gets_the_whole_env_file() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from api.metrics import Metrics
+from api.security import Gate, Signed
 from application import Application
 
 
@@ -76,31 +77,36 @@ IdempotencyKey = Annotated[
            description="The same key with the same body gives the same answer, computed once"),
 ]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "An access token was sent that is not valid"},
     409: {"description": "The first request with this Idempotency-Key is still running"},
     413: {"description": "The body is too large"},
     422: {"description": "The body is invalid, or the Idempotency-Key was used with another body"},
+    429: {"description": "Too many requests; Retry-After says in how many seconds to try again"},
     502: {"description": "The language model could not answer"},
     503: {"description": "The database or Redis is not available"},
 }
 
 
-def chatbot_router(application: Application, metrics: Metrics) -> APIRouter:
+def chatbot_router(application: Application, metrics: Metrics, gate: Gate) -> APIRouter:
     """POST /api/chatbot."""
     router = APIRouter(prefix="/api", tags=["chatbot"])
+    maybe_signed_in = Depends(gate.optional())
 
     @router.post("/chatbot", response_model=Answer, responses=_RESPONSES)
-    async def chatbot(question: Question, response: Response, idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
-        """Answer a customer's message."""
+    async def chatbot(question: Question, response: Response, idempotency_key: IdempotencyKey = None,
+                      signed: Signed | None = maybe_signed_in) -> dict[str, Any]:
+        """Answer a customer's message. With an access token the conversation belongs to its account."""
+        owner = signed.user.conversation_owner if signed else question.user_id
 
         async def compute() -> dict[str, Any]:
-            answer = await application.agent.answer(question.message, question.user_id)
+            answer = await application.agent.answer(question.message, owner)
             metrics.intents.labels(answer["intent"]).inc()
-            return answer
+            return {**answer, "user_id": question.user_id}
 
         if idempotency_key is None:
             return await compute()
         answer, replayed = await application.idempotency.once(
-            "chatbot", idempotency_key, question.model_dump(), compute
+            owner if signed else "chatbot", idempotency_key, question.model_dump(), compute
         )
         metrics.idempotency.labels("replayed" if replayed else "computed").inc()
         response.headers["Idempotency-Replayed"] = str(replayed).lower()

@@ -19,6 +19,9 @@ from starlette.exceptions import HTTPException
 from cache.idempotency import KeyReused, StillRunning
 from chatbot.openai_client import OpenAIError
 from production.startup_orchestrator import describe
+from security.rate_limits import RateLimited
+from storage.base import ObjectMissing, StorageError
+from storage.types import FileRefused
 
 _log = logging.getLogger("request")
 
@@ -34,7 +37,9 @@ async def _invalid(request: Request, error: RequestValidationError) -> JSONRespo
 
 
 async def _http(request: Request, error: HTTPException) -> JSONResponse:
-    return JSONResponse({"error": "http_error", "message": error.detail}, error.status_code, headers=error.headers)
+    names = {401: "unauthorized", 413: "too_large"}
+    body = {"error": names.get(error.status_code, "http_error"), "message": error.detail}
+    return JSONResponse(body, error.status_code, headers=error.headers)
 
 
 async def _reused(request: Request, error: KeyReused) -> JSONResponse:
@@ -57,8 +62,35 @@ async def _database(request: Request, error: SQLAlchemyError) -> JSONResponse:
 
 
 async def _redis(request: Request, error: RedisError) -> JSONResponse:
+    return redis_unavailable(error)
+
+
+def redis_unavailable(error: RedisError) -> JSONResponse:
+    """503, and a line in the log."""
     _log.error("redis: %s", error)
     return _answer(503, "redis_unavailable", "Redis is not available", **{"Retry-After": "5"})
+
+
+async def _limited(request: Request, error: RateLimited) -> JSONResponse:
+    return rate_limited(error)
+
+
+def rate_limited(error: RateLimited) -> JSONResponse:
+    """429, and when to come back."""
+    headers = {"X-RateLimit-Limit": str(error.limit), "X-RateLimit-Remaining": "0"}
+    return _answer(429, "rate_limited", str(error), **headers, **{"Retry-After": str(error.retry_after)})
+
+
+async def _refused(request: Request, error: FileRefused) -> JSONResponse:
+    return _answer(error.status, error.error, str(error))
+
+
+async def _storage(request: Request, error: StorageError) -> JSONResponse:
+    if isinstance(error, ObjectMissing):
+        _log.error("storage lost an object: %s", error)
+        return _answer(404, "content_lost", "the storage does not have this file any more")
+    _log.error("storage: %s", error)
+    return _answer(502, "storage_failed", "the storage could not do this")
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -71,6 +103,9 @@ def add_error_handlers(app: FastAPI) -> None:
         OpenAIError: _model,
         SQLAlchemyError: _database,
         RedisError: _redis,
+        RateLimited: _limited,
+        FileRefused: _refused,
+        StorageError: _storage,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

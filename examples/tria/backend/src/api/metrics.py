@@ -13,6 +13,7 @@ from prometheus_client.exposition import generate_latest
 
 from application import Application
 from database.engine import pool_status
+from observability.performance import Performance
 
 
 class Metrics:
@@ -20,6 +21,7 @@ class Metrics:
 
     def __init__(self, application: Application) -> None:
         self._engine = application.engine
+        self.performance = Performance()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -34,6 +36,8 @@ class Metrics:
         self.idempotency = Counter(
             "chatbot_idempotency_total", "Requests with a key by outcome", ["outcome"], registry=self.registry
         )
+        failed = Counter("auth_failed_logins_total", "Refused attempts to sign in", registry=self.registry)
+        application.on_failed_login = failed.inc
         self.dependency_up = Gauge(
             "dependency_up", "1 when the service passed its last readiness check", ["service"], registry=self.registry
         )

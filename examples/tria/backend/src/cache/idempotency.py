@@ -74,6 +74,11 @@ class IdempotencyStore:
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
         return await self._claimed(name, token, fingerprint, compute), False
 
+    async def forget(self, scope: str) -> None:
+        """Drop every key of a scope."""
+        async for name in self._redis.scan_iter(match=f"idempotency:{scope}:*", count=1000):
+            await self._redis.delete(name)
+
     async def _claimed(
         self, name: str, token: str, fingerprint: str, compute: Callable[[], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:

@@ -54,6 +54,14 @@ class SessionManager:
             pipe.set(id_key, str(session.conversation_id), ex=self._ttl)
             await pipe.execute()
 
+    async def peek(self, user_id: str) -> list[dict[str, str]]:
+        """The messages that are kept of the running conversation, oldest first."""
+        return [json.loads(message) for message in await self._redis.lrange(self._keys(user_id)[1], 0, -1)]
+
+    async def forget(self, user_id: str) -> None:
+        """End the running conversation and keep nothing of it."""
+        await self._redis.delete(*self._keys(user_id))
+
     @staticmethod
     def _keys(user_id: str) -> tuple[str, str]:
         digest = hashlib.sha256(user_id.encode()).hexdigest()

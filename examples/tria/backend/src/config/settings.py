@@ -17,7 +17,15 @@ from urllib.parse import urlsplit
 
 XERO_VARIABLES = ("XERO_CLIENT_ID", "XERO_CLIENT_SECRET", "XERO_TENANT_ID", "XERO_REFRESH_TOKEN")
 ENVIRONMENTS = ("development", "staging", "production")
+STORAGE_BACKENDS = ("local", "s3", "supabase")
+# What a backend cannot be used without.
+STORAGE_VARIABLES = {
+    "s3": ("S3_ENDPOINT_URL", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"),
+    "supabase": ("SUPABASE_URL", "SUPABASE_ANON_KEY"),
+}
 MIN_SECRET_LENGTH = 32
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+_BUCKET_RULE = "must be a bucket's name: 3 to 63 of a-z 0-9 . -"
 PLACEHOLDER = re.compile(r"change_this|change-this|changeme|your[-_]|^<.*>$|placeholder", re.IGNORECASE)
 
 
@@ -56,9 +64,27 @@ class Settings:
     xero_configured: bool
     xero_sales_account_code: str
     xero_tax_type: str
-    sentry_configured: bool
-    posthog_configured: bool
-    supabase_configured: bool
+    access_token_minutes: int
+    enable_demo_login: bool
+    cors_origins: tuple[str, ...]
+    enable_rate_limiting: bool
+    rate_limit_per_minute: int
+    rate_limit_login_per_minute: int
+    rate_limit_upload_per_minute: int
+    max_upload_size_mb: int
+    storage_backend: str
+    upload_path: str
+    s3_endpoint_url: str
+    s3_region: str
+    s3_bucket: str
+    s3_access_key_id: str = field(repr=False, metadata=_SECRET)
+    s3_secret_access_key: str = field(repr=False, metadata=_SECRET)
+    supabase_url: str
+    supabase_anon_key: str = field(repr=False, metadata=_SECRET)
+    supabase_bucket: str
+    sentry_dsn: str = field(repr=False, metadata=_SECRET)
+    posthog_api_key: str = field(repr=False, metadata=_SECRET)
+    posthog_host: str
     port: int
     database_pool_size: int
     startup_timeout: float
@@ -109,8 +135,8 @@ class _Reader:
             self.reject(name, rule)
         return value
 
-    def secret(self, name: str, **rules: Any) -> str:
-        value = self.text(name, **rules)
+    def secret(self, name: str, default: str | None = None, **rules: Any) -> str:
+        value = self.text(name, default, **rules)
         if PLACEHOLDER.search(value):
             self.reject(name, "still holds a placeholder")
         return value
@@ -140,6 +166,16 @@ class _Reader:
             self.reject(name, "must be a URL of the form " + " or ".join(f"{scheme}://..." for scheme in schemes))
         return value
 
+    def flag(self, name: str, default: str) -> bool:
+        return self.text(name, default, choices=("true", "false")) == "true"
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        """Origins separated by commas. Neither `*` nor `null` is one: both would let every site in."""
+        values = tuple(value.strip() for value in self.text(name, "").split(",") if value.strip())
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", value) for value in values):
+            self.reject(name, "must be origins like https://shop.example.com, separated by commas")
+        return values
+
     def database_url(self, name: str) -> str:
         value = self.url(name, None, ("postgresql",))
         if value and not any(item.startswith(name) for item in self.violations):
@@ -154,7 +190,8 @@ class _Reader:
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Validate `environ` and return the settings, or raise EnvironmentInvalid with every violation."""
     read = _Reader(environ)
-    values = {**_required(read), **_business(read), **_operation(read)}
+    values = {**_required(read), **_business(read), **_access(read), **_storage(read), **_observability(read),
+              **_operation(read)}
     if read.violations:
         raise EnvironmentInvalid(read.violations)
     return Settings(**values)
@@ -191,13 +228,53 @@ def _business(read: _Reader) -> dict[str, Any]:
         "xero_configured": bool(present),
         "xero_sales_account_code": read.text("XERO_SALES_ACCOUNT_CODE", "200"),
         "xero_tax_type": read.text("XERO_TAX_TYPE", "OUTPUT2"),
-        "sentry_configured": bool(read.url("SENTRY_DSN", "", ("http", "https"))),
-        "posthog_configured": bool(read.text("POSTHOG_API_KEY", "")),
-        "supabase_configured": bool(read.url("SUPABASE_URL", "", ("http", "https"))),
     }
     if values["min_order_total"] > values["max_order_total"]:
         read.reject("MIN_ORDER_TOTAL", "must not be greater than MAX_ORDER_TOTAL")
     return values
+
+
+def _access(read: _Reader) -> dict[str, Any]:
+    return {
+        "access_token_minutes": read.number("ACCESS_TOKEN_MINUTES", int, "30", 1, 24 * 60),
+        "enable_demo_login": read.flag("ENABLE_DEMO_LOGIN", "false"),
+        "cors_origins": read.origins("CORS_ORIGINS"),
+        "enable_rate_limiting": read.flag("ENABLE_RATE_LIMITING", "true"),
+        "rate_limit_per_minute": read.number("RATE_LIMIT_PER_MINUTE", int, "600", 1, 10**6),
+        "rate_limit_login_per_minute": read.number("RATE_LIMIT_LOGIN_PER_MINUTE", int, "20", 1, 10**6),
+        "rate_limit_upload_per_minute": read.number("RATE_LIMIT_UPLOAD_PER_MINUTE", int, "30", 1, 10**6),
+    }
+
+
+def _storage(read: _Reader) -> dict[str, Any]:
+    values = {
+        "max_upload_size_mb": read.number("MAX_UPLOAD_SIZE_MB", int, "100", 1, 100),
+        "storage_backend": read.text("BHIV_STORAGE_BACKEND", "local", choices=STORAGE_BACKENDS),
+        "upload_path": read.text("UPLOAD_PATH", "/data/uploads"),
+        "s3_endpoint_url": read.url("S3_ENDPOINT_URL", "", ("https", "http")).rstrip("/"),
+        "s3_region": read.text("S3_REGION", "us-east-1"),
+        "s3_bucket": read.text("S3_BUCKET", "", pattern=_BUCKET, rule=_BUCKET_RULE),
+        "s3_access_key_id": read.secret("S3_ACCESS_KEY_ID", ""),
+        "s3_secret_access_key": read.secret("S3_SECRET_ACCESS_KEY", ""),
+        "supabase_url": read.url("SUPABASE_URL", "", ("https", "http")).rstrip("/"),
+        "supabase_anon_key": read.secret("SUPABASE_ANON_KEY", ""),
+        "supabase_bucket": read.text("SUPABASE_BUCKET", "uploads", pattern=_BUCKET, rule=_BUCKET_RULE),
+    }
+    for name in STORAGE_VARIABLES.get(values["storage_backend"], ()):
+        if not values[name.lower()]:
+            read.reject(name, f"is needed by BHIV_STORAGE_BACKEND={values['storage_backend']}")
+    return values
+
+
+def _observability(read: _Reader) -> dict[str, Any]:
+    dsn = read.url("SENTRY_DSN", "", ("http", "https"))
+    if dsn and not re.fullmatch(r"https?://[^@/]+@[^/]+/(.*/)?\d+", dsn):
+        read.reject("SENTRY_DSN", "must be a URL of the form https://key@host/project")
+    return {
+        "sentry_dsn": dsn,
+        "posthog_api_key": read.secret("POSTHOG_API_KEY", ""),
+        "posthog_host": read.url("POSTHOG_HOST", "https://us.posthog.com", ("http", "https")).rstrip("/"),
+    }
 
 
 def _operation(read: _Reader) -> dict[str, Any]:
