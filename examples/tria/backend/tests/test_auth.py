@@ -139,7 +139,7 @@ def test_passwords_are_stored_as_hashes(client: Client, owner_url: str) -> None:
 
 def test_the_demo_login_makes_an_account_of_its_own(app: Process) -> None:
     assert request(f"{app.url}/demo-login").body == {"available": True, "method": "POST", "expires_in": 1800}
-    first, second = (request(f"{app.url}/demo-login", b"").body for _ in range(2))
+    first, second = (request(f"{app.url}/demo-login", b"").body for _attempt in range(2))
     assert first["user"]["id"] != second["user"]["id"]
     demo = Client(app, token=first["access_token"])
     assert demo.call("/users/profile").body["demo"] is True

@@ -22,7 +22,7 @@ ALLOWED = "https://shop.example.com"
 
 def address() -> dict[str, str]:
     """A client's address that no other test has, as the edge passes it on."""
-    return {"X-Real-IP": "2001:db8::" + ":".join(secrets.token_hex(2) for _ in range(3))}
+    return {"X-Real-IP": "2001:db8::" + ":".join(secrets.token_hex(2) for _attempt in range(3))}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def limited(environment: Environment, start: Start) -> Process:
 
 def test_a_burst_is_bounded_and_the_limit_recovers(limited: Process) -> None:
     client = address()
-    answers = [request(f"{limited.url}/gdpr/privacy-policy", headers=client) for _ in range(32)]
+    answers = [request(f"{limited.url}/gdpr/privacy-policy", headers=client) for _attempt in range(32)]
     assert [answer.status for answer in answers[:30]] == [200] * 30
     assert answers[0].headers["X-RateLimit-Limit"] == "30"
     assert [int(answer.headers["X-RateLimit-Remaining"]) for answer in answers[:3]] == [29, 28, 27]
@@ -51,7 +51,7 @@ def test_a_burst_is_bounded_and_the_limit_recovers(limited: Process) -> None:
 
 def test_another_address_and_probes_are_not_affected(limited: Process) -> None:
     client = address()
-    for _ in range(31):
+    for _attempt in range(31):
         last = request(f"{limited.url}/gdpr/privacy-policy", headers=client)
     assert last.status == 429
     assert request(f"{limited.url}/gdpr/privacy-policy", headers=address()).status == 200
@@ -69,7 +69,7 @@ def test_guessing_passwords_is_limited_by_address_and_by_name(limited: Process) 
     assert [answer.status for answer in answers] == [401] * 6 + [429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 10
     name = f"name-{secrets.token_hex(6)}"
-    assert [login(limited, name, address()).status for _ in range(7)] == [401] * 6 + [429]
+    assert [login(limited, name, address()).status for _attempt in range(7)] == [401] * 6 + [429]
 
 
 def test_an_account_is_limited_wherever_it_comes_from(limited: Process) -> None:
@@ -77,15 +77,15 @@ def test_an_account_is_limited_wherever_it_comes_from(limited: Process) -> None:
     assert request(f"{limited.url}/users/register", account, address()).status == 201
     token = request(f"{limited.url}/users/login-json", account, address()).body["access_token"]
     client = Client(limited, token=token)
-    assert [client.upload().status for _ in range(3)] == [201, 201, 429]
-    statuses = [client.call("/contents", **address()).status for _ in range(30)]
+    assert [client.upload().status for _attempt in range(3)] == [201, 201, 429]
+    statuses = [client.call("/contents", **address()).status for _attempt in range(30)]
     assert statuses[:20] == [200] * 20 and statuses[-1] == 429
 
 
 def test_switched_off_nothing_is_limited(environment: Environment, start: Start) -> None:
     app = start(environment(ENABLE_RATE_LIMITING="false", RATE_LIMIT_PER_MINUTE="1"))
     app.wait_listening()
-    assert [request(f"{app.url}/gdpr/privacy-policy").status for _ in range(5)] == [200] * 5
+    assert [request(f"{app.url}/gdpr/privacy-policy").status for _attempt in range(5)] == [200] * 5
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_detailed_health(app: Process) -> None:
 
 
 def test_performance_metrics(app: Process) -> None:
-    for _ in range(5):
+    for _attempt in range(5):
         request(f"{app.url}/health")
     document = request(f"{app.url}/metrics/performance").body
     assert set(document) == {"uptime_seconds", "http", "system", "process"}

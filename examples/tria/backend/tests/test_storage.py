@@ -75,8 +75,9 @@ def test_upload_fetch_delete(service: Service, environment: Environment, start: 
     assert not [line for line in app.lines if service.secret in line]
 
 
-def test_a_storage_that_fails_is_502_and_leaves_nothing(service: Service, environment: Environment,
-                                                       start: Start) -> None:
+def test_a_storage_that_fails_is_502_and_leaves_nothing(
+    service: Service, environment: Environment, start: Start
+) -> None:
     app = start(environment(**service.variables))
     app.wait_listening()
     client = Client(app).join()
@@ -94,8 +95,9 @@ def test_a_storage_that_fails_is_502_and_leaves_nothing(service: Service, enviro
     assert service.bucket.objects == {}
 
 
-def test_the_application_does_not_start_without_its_storage(service: Service, environment: Environment,
-                                                           start: Start) -> None:
+def test_the_application_does_not_start_without_its_storage(
+    service: Service, environment: Environment, start: Start
+) -> None:
     name = "S3_SECRET_ACCESS_KEY" if service.name == "s3" else "SUPABASE_ANON_KEY"
     app = start(environment(**{**service.variables, name: secrets.token_hex(20)}))
     assert app.wait_exit() == EXIT_CODES["components"]

@@ -56,7 +56,7 @@ def test_upload_fetch_delete(client: Client, name: str, content: bytes, content_
 def test_contents_are_listed_by_page_the_newest_first(app: Process) -> None:
     client = Client(app).join()
     assert client.call("/contents").body == {"items": [], "total": 0, "limit": 20, "offset": 0}
-    ids = [client.upload().body["id"] for _ in range(3)]
+    ids = [client.upload().body["id"] for _attempt in range(3)]
     page = client.call("/contents?limit=2&offset=1").body
     assert (page["total"], [item["id"] for item in page["items"]]) == (3, [ids[1], ids[0]])
     assert client.call("/contents?limit=101").status == 422
@@ -141,7 +141,7 @@ def test_a_body_of_unknown_length_is_cut_off(small: Client) -> None:
     block = bytes(16384)
     with socket.create_connection(("127.0.0.1", small.app.port), 10) as connection:
         connection.sendall(head.encode() + f"{len(part):x}\r\n".encode() + part + b"\r\n")
-        for _ in range(70):
+        for _attempt in range(70):
             connection.sendall(f"{len(block):x}\r\n".encode() + block + b"\r\n")
         assert connection.recv(64).startswith(b"HTTP/1.1 413")
     assert stored(small.app) == []
