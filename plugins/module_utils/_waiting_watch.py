@@ -104,7 +104,8 @@ class Watch:
 
     def refused_again(self, retry: float) -> None:
         """As `judge`, for a connect that ended just as the one before."""
-        self.busy, self.refusals, self.due = False, self.refusals + 1, retry
+        self.busy, self.refusals = False, self.refusals + 1
+        self.due = retry if self.due is None else self.due  # an event may have come in the meantime
 
     def _note(self, seen: _probes.Observation, waited: float) -> None:
         """Equal observations that follow each other are one entry of the timeline.

@@ -12,30 +12,15 @@ import os
 import stat
 
 import pytest
+import report_runs
+from report_runs import check
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _report
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 
-def check(status="pass", name="Health check", category="API", **more):
-    return {"name": name, "category": category, "status": status, **more}
-
-
 def options(path="/nonexistent", **changed):
-    defaults = {
-        "path": str(path),
-        "release": "20250124-103000-3f1c9a",
-        "name": "deployment-validation-report",
-        "stack": "tria",
-        "results": {"app1": [check()]},
-        "diagnostics": {},
-        "gates": [],
-        "failure": {},
-        "started_at": "2025-01-24T10:30:00Z",
-        "finished_at": "2025-01-24T10:32:05Z",
-        "secrets": [],
-    }
-    return {**defaults, **changed}
+    return report_runs.options(path, **{"release": "20250124-103000-3f1c9a", **changed})
 
 
 def verdict(**changed):

@@ -10,7 +10,7 @@ import statistics
 import time
 
 import pytest
-from probe_peers import free_port, http_server, server, silence
+from probe_peers import entries, free_port, http_server, server, silence
 from waiting_peers import BAD, FINAL, GOOD, Late, http, refused, scripted, tcp, wait
 
 from ansible_collections.tria.production.plugins.module_utils import _probes, _result, _waiting
@@ -173,3 +173,14 @@ def test_who_says_nothing_does_not_hold_up_the_verdict_on_others():
         lost["http"]["url_password"] = "wrong-one"
         error = refused(lost, http(hole, "hole"))
     assert error.details["elapsed"] < 0.6 and "gave no answer yet" in error.details["results"][1]["message"]
+
+
+def test_an_event_during_a_connect_is_not_forgotten():
+    target = _probes.parse(entries(tcp(1)))[0]
+    watch = _waiting.Watch(target, _waiting.Settings(10), 0.0, due=None, busy=True)
+    watch.wake(5.0)
+    watch.refused_again(7.0)
+    assert watch.due == 5.0 and not watch.busy
+    watch.due = None
+    watch.refused_again(7.0)
+    assert watch.due == 7.0

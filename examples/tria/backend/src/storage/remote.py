@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-class RemoteStorage:
+class RemoteStorage(ABC):
     """A bucket of a service. Subclasses say how it is addressed and how requests are signed."""
 
     name = ""
@@ -25,12 +26,13 @@ class RemoteStorage:
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT, follow_redirects=False)
 
+    @abstractmethod
     def headers(self, method: str, path: str, sha256: str) -> Mapping[str, str]:
         """What proves to the service who asks; `sha256` is the digest of the request's body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def object_path(self, key: str) -> str:
-        raise NotImplementedError
+        """The path of an object's URL."""
 
     bucket_path = ""
     check_method = "GET"
