@@ -72,6 +72,12 @@ options:
           - Category of the result in reports.
           - By default that of the kind, such as V(API) for O(targets[].http) and V(Database) for O(targets[].postgres).
         type: str
+      skip:
+        description:
+          - The reason why the target is not looked at. Its result is then C(skip) with this text as its message.
+          - It counts as good for those that depend on it, and nobody waits for it. An empty text skips nothing.
+        type: str
+        default: ""
       invert:
         description:
           - Good is then that the target is gone. It is, when nothing listens there, when its name does not resolve, or

@@ -99,7 +99,8 @@ class _Waiter:
             return False
         if self._complete_at is None:
             self._complete_at = now
-        stale = [watch for watch in watched if watch.last_success < self._complete_at - _FRESH]
+        confirmed = [watch for watch in watched if not watch.skipped]
+        stale = [watch for watch in confirmed if watch.last_success < self._complete_at - _FRESH]
         for watch in stale:
             watch.due = watch.due if watch.busy else now
         return not stale and not any(watch.dead for watch in self._watches)

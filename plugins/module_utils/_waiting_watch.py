@@ -10,7 +10,7 @@ import dataclasses
 import random
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _probes
+from ansible_collections.tria.production.plugins.module_utils import _probes, _result
 from ansible_collections.tria.production.plugins.module_utils._probes import _compose, _net
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Target
 
@@ -76,6 +76,11 @@ class Watch:
         return self.seen is not None and self.seen.good
 
     @property
+    def skipped(self) -> bool:
+        """Whether nothing is to be waited for: a skip is good as it is, at once, and is not looked at again."""
+        return self.seen is not None and self.seen.status == _result.SKIP
+
+    @property
     def final(self) -> bool:
         """Whether waiting is useless."""
         return self.final_since is not None
@@ -125,7 +130,8 @@ class Watch:
         self.last_success = now
         self.refused_with = None
         lasted = now - self.streak_since >= self.settings.stable_for
-        if not self.ready and lasted and self.streak >= self.settings.successes:
+        enough = lasted and self.streak >= self.settings.successes
+        if not self.ready and (enough or self.skipped):
             self.ready_after = now - self.begun
 
     def _count_failure(self, seen: _probes.Observation, now: float) -> None:
@@ -137,6 +143,8 @@ class Watch:
         self.final_since = now if seen.permanent and not graced else None
 
     def _next(self, seen: _probes.Observation, now: float, retry: float) -> float | None:
+        if self.skipped:
+            return None
         if self.second_look > now:
             return self.second_look
         if self.guard or (self.ready and self.target.kind == "container"):

@@ -85,6 +85,7 @@ def argument_spec() -> dict[str, t.Any]:
                 "max_ms": {"type": "float"},
                 "timeout": {"type": "float", "default": 5.0},
                 "category": {"type": "str"},
+                "skip": {"type": "str", "default": ""},
                 "invert": {"type": "bool", "default": False},
                 "depends_on": {"type": "list", "elements": "str", "default": []},
                 **kinds,
@@ -108,9 +109,11 @@ def parse(entries: list[dict[str, t.Any]]) -> list[_base.Target]:
         kind = next((kind for kind in KINDS if entry.get(kind) is not None), None)
         if kind is None:
             raise ProductionError(name, "has no kind.", f"Give it one of {', '.join(KINDS)}.")
+        if entry["skip"] in ("True", "False"):  # what Ansible makes of a bool
+            raise ProductionError(name, "skip is no reason.", "Give the reason as a text; an empty one skips nothing.")
         targets[name] = _base.Target(
             name, kind, entry[kind], entry["category"] or KINDS[kind].CATEGORY, entry["critical"], entry["max_ms"],
-            entry["timeout"], entry["invert"], tuple(entry["depends_on"]),
+            entry["timeout"], entry["invert"], tuple(entry["depends_on"]), entry["skip"].strip(),
         )
     _dependencies.check(targets)
     return list(targets.values())
@@ -174,6 +177,8 @@ def refused(
 
 def _attempt(target: _base.Target, attempt: _base.Attempt, connecting: float) -> Observation:
     kind, session = KINDS[target.kind], attempt.session
+    if target.skip:
+        return Observation(_result.SKIP, target.skip)
     try:
         for library in kind.LIBRARIES:
             _deps.load(library)
@@ -212,7 +217,7 @@ def _finished(target: _base.Target, session: _base.Session, seen: Observation) -
 def known_addresses(target: _base.Target, memory: dict[str, t.Any]) -> list[tuple[t.Any, t.Any]]:
     """(family, socket address) pairs for a cheap connect before the probe; [] where that takes a look-up."""
     endpoint = getattr(KINDS[target.kind], "endpoint", None)
-    if endpoint is None:
+    if endpoint is None or target.skip:
         return []
     try:
         host, port = endpoint(target.options)

@@ -25,7 +25,10 @@ _DOCKER_LEAST = 0.25  # also at the very end of an attempt: a busy Engine is not
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One thing to look at: exactly one kind, with that kind's options. Times: `max_ms` ms, `timeout` s per attempt."""
+    """One thing to look at: exactly one kind, with that kind's options. Times: `max_ms` ms, `timeout` s per attempt.
+
+    `skip` is the reason why it is not looked at, where there is one.
+    """
 
     name: str
     kind: str
@@ -36,12 +39,13 @@ class Target:
     timeout: float = 5.0
     invert: bool = False
     depends_on: tuple[str, ...] = ()
+    skip: str = ""
 
     @property
     def service(self) -> tuple[str, str] | None:
-        """The Compose (project, service) behind the target, if it names one."""
+        """The Compose (project, service) to look at for the target, if it names one."""
         project, service = self.options.get("project"), self.options.get("service")
-        return (project, service) if project and service else None
+        return (project, service) if project and service and not self.skip else None
 
 
 @dataclasses.dataclass

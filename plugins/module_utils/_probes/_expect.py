@@ -35,6 +35,37 @@ DOCUMENTATION = """\
       type: dict
       default: {}
 """
+NOT_CONFIGURED: dict[str, t.Any] = {
+    "not_configured": {
+        "type": "dict",
+        "options": {
+            "reason": {"type": "str", "required": True},
+            "status": {"type": "list", "elements": "int"},
+            "json": {"type": "dict"},
+        },
+        "required_one_of": [["status", "json"]],
+    },
+}
+NOT_CONFIGURED_DOCUMENTATION = """\
+    not_configured:
+      description:
+        - The answer by which the service says that it was set up without what is asked for. An answer that matches
+          everything given here is a C(skip), whatever else is expected of it. At least one of C(status) and C(json) is
+          needed.
+      type: dict
+      suboptions:
+        reason:
+          description: Message of the result.
+          type: str
+          required: true
+        status:
+          description: Status codes of such an answer.
+          type: list
+          elements: int
+        json:
+          description: What the JSON document in such an answer contains, in the same form as for a good one.
+          type: dict
+"""
 ABSENT = object()
 EXCERPT = 500  # characters of a body that a failure shows
 
@@ -56,6 +87,19 @@ def violations(options: dict[str, t.Any], answer: _http.Answer) -> list[str]:
         except ValueError:
             problems.append("the body is not JSON")
     return problems
+
+
+def not_configured(options: dict[str, t.Any], answer: _http.Answer) -> str:
+    """The reason in the option `not_configured` of `options`, where the answer matches all of it; else ""."""
+    sign = options.get("not_configured")
+    if not sign or not (sign["status"] or sign["json"]):
+        return ""  # an empty list or dictionary would match everything
+    if sign["status"] and answer.status not in sign["status"]:
+        return ""
+    try:
+        return "" if sign["json"] and differences(sign["json"], answer.json()) else sign["reason"]
+    except ValueError:  # no JSON
+        return ""
 
 
 def differences(expected: t.Any, actual: t.Any, path: str = "") -> list[str]:

@@ -29,13 +29,14 @@ _LONG_COOKIE = 8  # characters; a shorter one is no session, and masking it woul
 class Record:
     """What a run saw: an entry a step with `name`, `method`, `status_code`, `duration_ms`, `attempts` or `skipped`.
 
-    `leftovers` are the failures of the clean-up.
+    `leftovers` are the failures of the clean-up; `not_configured` is the reason why it ended before its last step.
     """
 
     steps: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     cleanup: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     leftovers: list[str] = dataclasses.field(default_factory=list)
     failure: t.Optional[_base.ProbeFailure] = None
+    not_configured: str = ""
 
     @property
     def duration_ms(self) -> float:
@@ -134,10 +135,11 @@ class _Run:
             self._values[name] = _flow_values.fill(value, self._values)
 
     def perform_steps(self) -> None:
-        """All steps in order, up to the first that fails; raises `Cancelled`."""
+        """All steps in order, up to the first that fails or is not configured; raises `Cancelled`."""
         for step in self._options["steps"]:
-            if self.record.failure:
-                self.record.steps.append({"name": step["name"], "skipped": "a step before it failed"})
+            if self.record.failure or self.record.not_configured:
+                reason = "a step before it failed" if self.record.failure else "a step before it is not configured"
+                self.record.steps.append({"name": step["name"], "skipped": reason})
                 continue
             try:
                 self._perform("step", step, self._attempt.budget, self.record.steps)
@@ -155,7 +157,8 @@ class _Run:
             if missing:
                 reason = f"{', '.join(missing)} was not captured"
                 self.record.cleanup.append({"name": step["name"], "skipped": reason})
-                self._add_failure(_base.ProbeFailure(f"clean-up step {step['name']} was skipped, as {reason}"))
+                if not self.record.not_configured:  # else nothing made what it would remove
+                    self._add_failure(_base.ProbeFailure(f"clean-up step {step['name']} was skipped, as {reason}"))
                 continue
             try:
                 share = _base.Budget(max(0.0, end - time.monotonic()) / left)
@@ -219,6 +222,10 @@ class _Run:
         self._values.update(found)  # of a bad answer or a late one too: what it made has to be removed
         if overtime:
             budget.remaining()  # says why there is no time left
+        not_configured = _expect.not_configured(step, answer)
+        if not_configured:
+            self.record.not_configured = not_configured
+            return
         if problems:
             denied = answer.status == 401 and self._options["url_password"] is not None
             raise _base.ProbeFailure(

@@ -24,11 +24,15 @@ _SLACK = 1.0  # s; runs end by their own budget
 
 @dataclasses.dataclass
 class Samples:
-    """Complete runs: the `good` ones, and the failures of the others. `leftovers` are of runs that were cut off."""
+    """Complete runs: the `good` ones, and the failures of the others. `leftovers` are of runs that were cut off.
+
+    `not_configured` is the run that found out that there is nothing to look at; it was the last one to begin.
+    """
 
     good: list[Record] = dataclasses.field(default_factory=list)
     failures: list[_base.ProbeFailure] = dataclasses.field(default_factory=list)
     leftovers: list[str] = dataclasses.field(default_factory=list)
+    not_configured: t.Optional[Record] = None
 
     @property
     def taken(self) -> int:
@@ -65,7 +69,9 @@ def take(repeat: dict[str, t.Any], once: t.Callable[[], Record], budget: _base.B
     run broke with. `patience`: seconds that a run may go on after the budget.
     """
     runner = _Runner(repeat["concurrency"], once, budget, patience)
-    runner.run(repeat["warmup"], repeat["warmup"])
+    warmup = runner.run(repeat["warmup"], repeat["warmup"])
+    if warmup.not_configured:
+        return Samples(not_configured=warmup.not_configured)
     return runner.run(repeat["samples"], repeat["samples"] * repeat["max_error_percent"] / 100)
 
 
@@ -79,6 +85,8 @@ def _verdict(repeat: dict[str, t.Any], samples: Samples, seconds: float) -> list
     if len(samples.failures) > allowed:
         failed = f"{len(samples.failures)} of {samples.taken} runs failed"
         return [f"{failed}, more than {repeat['max_error_percent']:g}% of {repeat['samples']}: {samples.failures[0]}"]
+    if samples.not_configured:
+        return []
     least = repeat["min_samples"] or math.ceil(repeat["samples"] - allowed) or 1
     if len(samples.good) < least:
         return [f"too few samples: {len(samples.good)} good runs of {least} within {seconds:.3g} s"]
@@ -151,13 +159,16 @@ class _Runner:
             raise
         with self._lock:
             self._longest = max(self._longest, seconds)
-            if record.failure is None:
+            if record.failure:
+                self._samples.failures.append(record.failure)
+            elif record.not_configured:
+                self._samples.not_configured = record
+            else:
                 self._samples.good.append(record)
-                return
-            self._samples.failures.append(record.failure)
-            over = len(self._samples.failures) > self._allowed
-        if record.failure.permanent or over:
-            self._stop(record.failure if record.failure.permanent else None)
+            over = bool(self._samples.not_configured) or len(self._samples.failures) > self._allowed
+        permanent = record.failure if record.failure and record.failure.permanent else None
+        if permanent or over:
+            self._stop(permanent)
 
     def _stop(self, exc: Exception | None = None) -> None:
         with self._lock:

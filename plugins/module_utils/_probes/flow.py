@@ -77,7 +77,8 @@ _STEP_DOCUMENTATION = (
 """
     + _expect.DOCUMENTATION
 )
-_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
+_CLEANUP_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
+_STEPS = _CLEANUP_STEPS + textwrap.indent(_expect.NOT_CONFIGURED_DOCUMENTATION, " " * 4)
 DOCUMENTATION = (
     rf"""
 flow:
@@ -115,7 +116,10 @@ flow:
       type: dict
       default: {{}}
     steps:
-      description: The requests. After a step that fails, those behind it are left out.
+      description:
+        - The requests. After a step that fails, those behind it are left out.
+        - After one whose answer says that it is not configured too; the flow is then a C(skip), unless its clean-up
+          fails. In a repeated flow, the first such run is the last one.
       type: list
       elements: dict
       required: true
@@ -130,7 +134,7 @@ flow:
       elements: dict
       default: []
       suboptions:
-{_STEPS}    cleanup_timeout:
+{_CLEANUP_STEPS}    cleanup_timeout:
       description:
         - Seconds that the clean-up may take. It is not part of C(timeout), so the module may end so much later.
         - Half of it goes first to the answer of a request that was sent and gives a value which the clean-up needs.
@@ -194,6 +198,7 @@ _STEP: dict[str, t.Any] = {
     "delay": {"type": "float", "default": 1.0},
     **_expect.OPTIONS,
 }
+_CHECKED_STEP = {**_STEP, **_expect.NOT_CONFIGURED}
 _REPEAT: dict[str, t.Any] = {
     "samples": {"type": "int", "default": 20},
     "warmup": {"type": "int", "default": 2},
@@ -210,7 +215,7 @@ SPEC: dict[str, t.Any] = {
         "allowed_origins": {"type": "list", "elements": "str", "default": []},
         "vars": {"type": "dict", "default": {}},
         "headers": {"type": "dict", "default": {}},
-        "steps": {"type": "list", "elements": "dict", "required": True, "options": _STEP},
+        "steps": {"type": "list", "elements": "dict", "required": True, "options": _CHECKED_STEP},
         "cleanup": {"type": "list", "elements": "dict", "default": [], "options": _STEP},
         "cleanup_timeout": {"type": "float", "default": 5.0},
         "repeat": {"type": "dict", "options": _REPEAT},
@@ -241,6 +246,8 @@ def _once(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     if record.failure:
         record.failure.data = {**data, **record.failure.data}
         raise record.failure
+    if record.not_configured:
+        return _skipped(options, record)
     slow = _over_budget(options, record.steps, "duration_ms", "took")
     return _base.Outcome(f"{_steps(options)} in {record.duration_ms:g} ms", data, slow)
 
@@ -256,8 +263,16 @@ def _repeatedly(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outc
         first = samples.failures[0] if samples.failures else None
         remedy = first.remedy if first else "Find out what slows it down, or raise timeout or the budget."
         raise _base.ProbeFailure("; ".join(problems), remedy, "repeat", data={**(first.data if first else {}), **data})
+    if samples.not_configured:
+        return _skipped(options, samples.not_configured)
     slow = _over_budget(options, data["steps"], "p95_ms", "has p95")
     return _base.Outcome(f"{_steps(options)} {len(samples.good)} times, p95 {data['p95_ms']:g} ms", data, slow)
+
+
+def _skipped(options: dict[str, t.Any], record: _flow_run.Record) -> _base.Outcome:
+    told = [step["status_code"] for step in record.steps if "status_code" in step][-1]  # the flow ended with that one
+    data = {"url": _http.without_password(options["url"]), "status_code": told, **record.as_dict()}
+    return _base.Outcome(record.not_configured, data, skipped=True)
 
 
 def _steps(options: dict[str, t.Any]) -> str:

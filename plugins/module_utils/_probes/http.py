@@ -60,6 +60,7 @@ http:
       default: read
 """
     + _expect.DOCUMENTATION
+    + _expect.NOT_CONFIGURED_DOCUMENTATION
     + _http.DOCUMENTATION
     + _base.COMPOSE_DOCUMENTATION
 )
@@ -74,6 +75,7 @@ SPEC: dict[str, t.Any] = {
         "idempotent": {"type": "bool", "default": False},
         "health": {"type": "str", "choices": ["ignore", "read", "require"], "default": "read"},
         **_expect.OPTIONS,
+        **_expect.NOT_CONFIGURED,
         **_http.OPTIONS,
         **_base.COMPOSE_OPTIONS,
     },
@@ -96,6 +98,9 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     client = _http.Client(options, attempt.host, attempt.take_socket())
     answer = client.send(request, attempt.budget)
     data = {"url": _http.without_password(options["url"]), "status_code": answer.status}
+    not_configured = _expect.not_configured(options, answer)
+    if not_configured:
+        return _base.Outcome(not_configured, data, skipped=True)
     problems = _expect.violations(options, answer)
     health = None if options["health"] == "ignore" else _health_document(answer)
     if health is not None:
