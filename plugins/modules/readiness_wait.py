@@ -93,6 +93,12 @@ EXAMPLES = r"""
       - name: api
         http: {url: "https://shop.example.org/health", ca_path: /etc/ssl/shop-ca.pem}
 
+- name: Wait until the application has made its database and has run its migrations
+  tria.production.readiness_wait:
+    targets:
+      - name: database
+        sqlite: {path: /var/lib/shop/shop.db, tables: [catalog], migration_head: 3f2a9c1d7e55}
+
 - name: Wait until the old server is gone
   tria.production.readiness_wait:
     timeout: 60

@@ -70,6 +70,19 @@ EXAMPLES = r"""
       - name: host
         system: {max_memory_percent: 90}
 
+- name: Look at the file database of a small application, and at what it may have been set up without
+  tria.production.service_health:
+    targets:
+      - name: database
+        sqlite: {path: /var/lib/shop/shop.db, min_rows: {catalog: 1}, migration_head: 3f2a9c1d7e55, integrity: true}
+      - name: uploads
+        http:
+          url: http://127.0.0.1:8080/api/v1/files
+          not_configured: {reason: uploads are switched off, status: [503], json: {error.code: storage_not_configured}}
+      - name: search
+        skip: "{{ '' if search_enabled else 'this stack has no search' }}"
+        tcp: {port: 9200}
+
 - name: Look at what the internet sees of it
   tria.production.service_health:
     targets:

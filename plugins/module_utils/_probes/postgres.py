@@ -15,7 +15,7 @@ import select
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _deps
-from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net
+from ansible_collections.tria.production.plugins.module_utils._probes import _base, _net, _schema
 
 DOCUMENTATION = (
     r"""
@@ -54,27 +54,12 @@ postgres:
     ca_path:
       description: File with the CA certificates for V(verify-ca) and V(verify-full).
       type: path
-    tables:
-      description: Tables that must exist, with or without a schema.
-      type: list
-      elements: str
-      default: []
-    min_rows:
-      description: For each table, the number of rows that it has at least.
-      type: dict
-      default: {}
-    migration_head:
-      description: The migration that O(targets[].postgres.migration_table) must name, and no other.
-      type: str
-    migration_table:
-      description: Table with the current migration in column C(version_num), as Alembic keeps it.
-      type: str
-      default: alembic_version
     pool_max_percent:
       description: Part of the server's C(max_connections) above which the result is a C(warn).
       type: float
       default: 90.0
 """
+    + _schema.DOCUMENTATION
     + _base.COMPOSE_DOCUMENTATION
 )
 CATEGORY = "Database"
@@ -92,11 +77,8 @@ SPEC: dict[str, t.Any] = {
             "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
         },
         "ca_path": {"type": "path"},
-        "tables": {"type": "list", "elements": "str", "default": []},
-        "min_rows": {"type": "dict", "default": {}},
-        "migration_head": {"type": "str"},
-        "migration_table": {"type": "str", "default": "alembic_version"},
         "pool_max_percent": {"type": "float", "default": 90.0},
+        **_schema.OPTIONS,
         **_base.COMPOSE_OPTIONS,
     },
     "required_together": _base.COMPOSE_TOGETHER,
@@ -138,12 +120,11 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
             "server_version": version,
             "pool": {"used": used, "max": maximum, "percent": percent},
         }
-        problems = _missing_tables(session, options) or _too_few_rows(session, options, data)
-        problems += _wrong_migration(session, options, data)
+        problems = _schema.shortfalls(session, options, data)
     finally:
         session.close()
     if problems:
-        raise _base.ProbeFailure("; ".join(problems), "Run the migrations and load the data.", "schema", data=data)
+        raise _schema.failure(problems, data)
     warnings = []
     if percent > options["pool_max_percent"]:
         warnings.append(f"{used} of {maximum} connections are in use ({percent} %)")
@@ -155,7 +136,7 @@ class _Session:
 
     def __init__(self, parameters: dict[str, t.Any], budget: _base.Budget) -> None:
         self._psycopg2 = _deps.load("psycopg2")
-        self.sql = importlib.import_module("psycopg2.sql")
+        self._sql = importlib.import_module("psycopg2.sql")
         self._budget = budget
         self._connection = None
         try:
@@ -187,8 +168,20 @@ class _Session:
         if self._connection is not None:
             self._connection.close()
 
-    def identifier(self, table: str) -> t.Any:
-        return self.sql.Identifier(*table.split("."))
+    def exists(self, table: str) -> bool:
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+        return self.query("SELECT to_regclass(%s) IS NOT NULL", (quoted,))[0][0]
+
+    def count(self, table: str, most: int) -> int:
+        statement = self._sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT %s) AS sample")
+        return self.query(statement.format(self._identifier(table)), (most,))[0][0]
+
+    def column(self, table: str, name: str) -> list[t.Any]:
+        statement = self._sql.SQL("SELECT {} FROM {}").format(self._sql.Identifier(name), self._identifier(table))
+        return [row[0] for row in self.query(statement)]
+
+    def _identifier(self, table: str) -> t.Any:
+        return self._sql.Identifier(*table.split("."))
 
     def _wait(self) -> None:
         psycopg2 = self._psycopg2
@@ -238,37 +231,3 @@ def _connect_failure(exc: Exception, where: str) -> _base.ProbeFailure:
 
 def _one_line(exc: Exception) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__
-
-
-def _exists(session: _Session, table: str) -> bool:
-    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
-    return session.query("SELECT to_regclass(%s) IS NOT NULL", (quoted,))[0][0]
-
-
-def _missing_tables(session: _Session, options: dict[str, t.Any]) -> list[str]:
-    wanted = list(dict.fromkeys([*options["tables"], *options["min_rows"]]))
-    return [f"table {table} does not exist" for table in wanted if not _exists(session, table)]
-
-
-def _too_few_rows(session: _Session, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
-    problems = []
-    for table, minimum in options["min_rows"].items():
-        # counting stops at the minimum: a large table must not make its own probe slow
-        statement = session.sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT %s) AS sample")
-        found = session.query(statement.format(session.identifier(table)), (int(minimum),))[0][0]
-        data.setdefault("rows_at_least", {})[table] = found
-        if found < int(minimum):
-            problems.append(f"table {table} has {found} of at least {minimum} rows")
-    return problems
-
-
-def _wrong_migration(session: _Session, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
-    expected, table = options["migration_head"], options["migration_table"]
-    if expected is None:
-        return []
-    if not _exists(session, table):
-        return [f"table {table} does not exist, so no migration has run"]
-    statement = session.sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(session.identifier(table))
-    found = [str(row[0]) for row in session.query(statement)]
-    data["migration_head"] = found
-    return [] if found == [expected] else [f"the migration head is {', '.join(found) or 'empty'} instead of {expected}"]
