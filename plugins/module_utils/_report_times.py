@@ -66,12 +66,13 @@ def _slowest(made: Document) -> Html:
     if not timed:
         return Html()
     then = _before(made)
-    shown = [(key, row, then.get(key)) for key, row in timed[:_SLOWEST]]
-    whole = max([shown[0][1]["duration_ms"], *[entry["before_ms"] for _key, _row, entry in shown if entry]])
+    shown = [(key, row, then.get(key), _budget(row["data"], "max_ms")) for key, row in timed[:_SLOWEST]]
+    whole = max([shown[0][1]["duration_ms"], *[entry["before_ms"] for _key, _row, entry, _most in shown if entry]])
+    whole = max([whole, *[budget for _key, _row, _entry, budget in shown if budget]])
     lines = []
-    for key, row, entry in shown:
+    for key, row, entry, budget in shown:
         before = entry["before_ms"] if entry else None
-        drawn = charts.time_bar(row["duration_ms"], before, _budget(row["data"], "max_ms"), whole)
+        drawn = charts.time_bar(row["duration_ms"], before, budget, whole)
         took = reading.milliseconds(row["duration_ms"])
         lines.append(
             elements.row(elements.named(made, row, key[3]), (took, "number"), _before_cell(entry), (drawn, "drawn"))

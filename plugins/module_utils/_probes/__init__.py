@@ -212,6 +212,8 @@ def _attempt(target: _base.Target, attempt: _base.Attempt, connecting: float) ->
 
 def _finished(target: _base.Target, session: _base.Session, seen: Observation) -> Observation:
     seen = seen.inverted() if target.invert else seen
+    if target.max_ms is not None and seen.status != _result.SKIP:
+        seen.data = {**seen.data, "max_ms": target.max_ms}
     seen.message, seen.data = session.clean(seen.message), session.clean(seen.data)
     return seen
 

@@ -199,14 +199,13 @@ _STEP: dict[str, t.Any] = {
     **_expect.OPTIONS,
 }
 _CHECKED_STEP = {**_STEP, **_expect.NOT_CONFIGURED}
+_BUDGETS = tuple(f"max_p{rank}_ms" for rank in _flow_samples.PERCENTILES)
 _REPEAT: dict[str, t.Any] = {
     "samples": {"type": "int", "default": 20},
     "warmup": {"type": "int", "default": 2},
     "concurrency": {"type": "int", "default": 1},
     "min_samples": {"type": "int"},
-    "max_p50_ms": {"type": "float"},
-    "max_p95_ms": {"type": "float"},
-    "max_p99_ms": {"type": "float"},
+    **{name: {"type": "float"} for name in _BUDGETS},
     "max_error_percent": {"type": "float", "default": 0.0},
 }
 SPEC: dict[str, t.Any] = {
@@ -257,7 +256,10 @@ def _repeatedly(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outc
     samples = _flow_samples.take(
         repeat, lambda: _flow_run.run(options, attempt), attempt.budget, options["cleanup_timeout"]
     )
-    data = {"url": _http.without_password(options["url"]), **samples.as_dict()}
+    budgets = {name: repeat[name] for name in _BUDGETS if repeat[name] is not None}
+    data = {"url": _http.without_password(options["url"]), **samples.as_dict(), **budgets}
+    for step, times in zip(options["steps"], data.get("steps", [])):
+        times.update({} if step["max_ms"] is None else {"max_p95_ms": step["max_ms"]})
     problems = _flow_samples.problems(repeat, samples, attempt.budget.seconds)
     if problems:
         first = samples.failures[0] if samples.failures else None

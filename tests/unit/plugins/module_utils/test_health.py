@@ -56,6 +56,15 @@ def test_slower_than_the_budget_is_a_warning():
         found = _health.check(entries(target), 5)
     assert found["overall_status"] == "degraded" and "more than max_ms 0.001" in found["results"][0]["message"]
     assert found["health"]["services"]["api"]["healthy"] is True
+    assert found["results"][0]["data"]["max_ms"] == 0.001
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_a_failure_has_its_budget_too(kind):
+    port = free_port()
+    target = {"name": "api", "max_ms": 5, "http": {"url": f"http://127.0.0.1:{port}/"}, "tcp": {"port": port}}
+    del target["tcp" if kind == "http" else "http"]
+    assert _health.check(entries(target), 5, "never")["results"][0]["data"]["max_ms"] == 5
 
 
 def test_skipped_is_neither_good_nor_bad():

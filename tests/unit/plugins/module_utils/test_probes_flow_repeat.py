@@ -59,12 +59,14 @@ def test_each_budget_is_held(limit):
         seen = flow(site, SLOW, samples=5, concurrency=5, **{limit: 20})
     assert seen.status == "fail" and f"{limit[4:7]} " in seen.message
     assert seen.message.endswith("ms of 5 samples, more than 20") and seen.data["steps"][0]["p50_ms"] >= 50
+    assert {name: value for name, value in seen.data.items() if name.startswith("max_")} == {limit: 20}
 
 
 def test_the_budget_of_a_step_warns():
     with shop() as site:
         seen = flow(site, {**SLOW, "max_ms": 20}, samples=5, concurrency=5)
     assert seen.status == "warn" and "step slow has p95" in seen.message
+    assert seen.data["steps"][0]["max_p95_ms"] == 20 and "max_p95_ms" not in seen.data
 
 
 def test_errors_count():

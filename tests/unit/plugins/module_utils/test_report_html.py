@@ -12,9 +12,11 @@ import html.parser
 import re
 
 import pytest
+from flow_server import shop
+from probe_peers import entries, http_server
 from report_runs import HOSTILE, NAME, check, document, hostile, write
 
-from ansible_collections.tria.production.plugins.module_utils import _report_html, _report_markup
+from ansible_collections.tria.production.plugins.module_utils import _health, _report_html, _report_markup
 
 VOID = {"meta", "link", "br"}
 TAGS = set(
@@ -227,6 +229,21 @@ def test_a_repeated_flow_shows_its_percentiles_and_steps_instead_of_its_whole_ti
     ]
     assert [one["x1"] for one in found.all("line") if one["class"] == "budget"][1:] == ["37.50%", "100.00%", "50%"]
     assert "9.0 s" in found.text("td") and "9.0 s" not in found.text("caption")
+
+
+def test_the_budgets_of_real_results_are_drawn():
+    flow = {
+        "steps": [{"name": "slow", "path": "/slow", "max_ms": 2000}, {"name": "echo", "path": "/echo"}],
+        "repeat": {"samples": 2, "warmup": 0, "max_p95_ms": 4000},
+    }
+    slow = {"name": "slow", "max_ms": 500, "flow": {"steps": [{"name": "slow", "path": "/slow"}]}}
+    with shop() as site, http_server((503, "x" * 100)) as port:
+        slow["flow"]["url"] = flow["url"] = site.url
+        bad = {"name": "bad", "max_ms": 1000, "http": {"url": f"http://127.0.0.1:{port}/"}}
+        results = _health.check(entries(slow, bad, {"name": "often", "flow": flow}), 10, "never")["results"]
+    results[1]["duration_ms"] = 1.0  # what is faster is not drawn
+    drawn = [one["x1"] for one in page(results={"app1": results}).all("line") if one["class"] == "budget"]
+    assert drawn == ["50.00%", "100.00%", "50%", "100.00%", "50.00%", "50%"], "two targets, key, flow, its step, key"
 
 
 def test_many_checks_only_the_slowest_are_drawn():
