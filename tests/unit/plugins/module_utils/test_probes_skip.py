@@ -12,7 +12,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from flow_server import DELETE, LOGIN, START, UPLOAD, shop
 from probe_peers import entries, free_port, http_server, look
-from waiting_peers import http, refused, tcp, wait
+from waiting_peers import Late, http, refused, tcp, wait
 
 from ansible_collections.tria.production.plugins.module_utils import _health, _probes
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -125,6 +125,14 @@ def test_a_wait_ends_with_not_configured():
         found = wait(target, stable_for=5, successes=3)
     assert found["elapsed"] < 2 and found["overall_status"] == "healthy"
     assert [one["status"] for one in found["results"][0]["data"]["timeline"]] == ["fail", "skip"]
+
+
+def test_what_is_not_configured_is_asked_once_however_long_the_others_take():
+    requests = []
+    with http_server((503, ANSWER), requests=requests) as port, Late(1.3) as late:
+        target = {"name": "api", "http": {"url": f"http://127.0.0.1:{port}/", "not_configured": WITHOUT}}
+        wait(target, tcp(late.port))
+    assert len(requests) == 1
 
 
 def test_a_flow_ends_there_and_removes_what_it_made():
