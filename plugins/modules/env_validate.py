@@ -62,6 +62,13 @@ options:
     type: list
     elements: raw
     default: []
+  recommended:
+    description:
+      - Names of variables that may be missing, but are worth a word. RV(results) has a check for each one, V(pass) where
+        it is set and V(skip) where it is not.
+    type: list
+    elements: str
+    default: []
   process_environment:
     description:
       - Whether the process environment of the module takes part, and wins over the files, as that of a shell does in
@@ -161,7 +168,9 @@ waived:
   elements: dict
   sample: []
 results:
-  description: The same as checks of the validation report. One for each good required variable, one for each finding.
+  description:
+    - The same as checks of the validation report. One for each good required variable, one for each of O(recommended), one
+      for each finding.
   returned: always, unless schema or waivers are wrong
   type: list
   elements: dict
@@ -197,6 +206,7 @@ def main() -> None:
             "content": {"type": "str", "no_log": True},
             "schema": {"type": "dict", "required": True},
             "waive": {"type": "list", "elements": "raw", "default": []},
+            "recommended": {"type": "list", "elements": "str", "default": []},
             "process_environment": {"type": "bool", "default": False},
             "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
         },

@@ -94,7 +94,10 @@ options:
     type: float
     default: 5
   backup_path:
-    description: Folder with the backups of M(tria.production.pg_backup). Without it, backups are not looked at.
+    description:
+      - Folder with the backups of M(tria.production.pg_backup). Without it, backups are not looked at.
+      - While the first release of M(tria.production.stack_release) in O(project_src) is younger than O(max_backup_age), no
+        backup is due yet.
     type: path
   max_backup_age:
     description: Greatest age of the newest backup in hours.

@@ -39,12 +39,14 @@ class Setting:
 
 @dataclasses.dataclass
 class Outcome:
-    """What a validation found. `waived`: findings that a waiver took out; `good`: required variables in order."""
+    """What a validation found. `waived`: findings that a waiver took out; `good`: variables in order that are required
+    or recommended; `unset`: recommended ones that are not set, each with what it is for."""
 
     labels: list[str]
     findings: list[Finding]
     waived: list[Finding]
     good: list[str]
+    unset: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def count(self, severity: str) -> int:
         return sum(finding.rule.severity == severity for finding in self.findings)
@@ -59,8 +61,11 @@ class Outcome:
             raise Refused(self)
 
     def results(self) -> list[_result.CheckResult]:
-        """As checks for the report: every good required variable, then every finding."""
+        """As checks for the report: every good variable, every recommended one that is not set, then every finding."""
         checks = [_result.CheckResult(f"{name} configured", CATEGORY, _result.PASS) for name in self.good]
+        for name, use in self.unset.items():
+            told = "not set" + (f": {use}" if use else "")
+            checks.append(_result.CheckResult(f"{name} configured", CATEGORY, _result.SKIP, False, message=told))
         for finding in self.findings:
             name = finding.variable or finding.file
             missing = finding.rule.name in ("required", "empty")
@@ -148,7 +153,8 @@ def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcom
         sources = [from_content(params["content"])]
     else:
         sources = [from_file(path) for path in params["files"]]
-    return validate(sources, schema, waived, environ if params["process_environment"] else None)
+    environ = environ if params["process_environment"] else {}
+    return validate(sources, schema, waived, environ, params["recommended"])
 
 
 def validate(
@@ -156,13 +162,14 @@ def validate(
     schema: Schema,
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
+    recommended: t.Sequence[str] = (),
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part.
+    variable takes part. Of variables that are `recommended` the outcome tells whether they are set.
     """
-    return _Validation(sources, schema, environ or {}).run(waived)
+    return _Validation(sources, schema, environ or {}).run(waived, recommended)
 
 
 class _Validation:
@@ -177,7 +184,7 @@ class _Validation:
         self._found: list[tuple[int, Finding]] = []
         self._names = {*schema.variables, *schema.related()}
 
-    def run(self, waived: t.Container[tuple[str, str]]) -> Outcome:
+    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str]) -> Outcome:
         documents = [self._read(index, source) for index, source in enumerate(self._sources)]
         self._apply_environ()
         for index, document in enumerate(documents):
@@ -192,12 +199,21 @@ class _Validation:
             is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
             (dropped if is_waived else kept).append(finding)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
+        required = [name for name, variable in self._schema.variables.items() if variable.required]
+        absent = {name for name in recommended if name not in required and self._is_unset(name)} - bad
         good = [
             name
-            for name, variable in self._schema.variables.items()
-            if variable.required and name in self._settings and name not in bad
+            for name in dict.fromkeys([*required, *recommended])
+            if name in self._settings and name not in bad and name not in absent
         ]
-        return Outcome([source.label for source in self._sources], kept, dropped, good)
+        unset = {name: self._description(name) for name in recommended if name in absent and not self._incomplete}
+        return Outcome([source.label for source in self._sources], kept, dropped, good, unset)
+
+    def _is_unset(self, name: str) -> bool:
+        return name not in self._broken and (name not in self._settings or values.is_blank(self._settings[name].value))
+
+    def _description(self, name: str) -> str:
+        return self._schema.variables[name].description if name in self._schema.variables else ""
 
     def _report(
         self, rule: str, name: str = "", message: str = "", remedy: str = "", at: tuple[int, int] | None = None

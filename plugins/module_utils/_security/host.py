@@ -23,6 +23,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _host, _ports
 from ansible_collections.tria.production.plugins.module_utils._backup import manifest
+from ansible_collections.tria.production.plugins.module_utils._release import RECORD
 from ansible_collections.tria.production.plugins.module_utils._security.exposure import is_loopback
 from ansible_collections.tria.production.plugins.module_utils._security.observation import (
     Broken,
@@ -57,7 +58,7 @@ def observe(options: dict[str, t.Any]) -> t.Iterator[Observation]:
     yield look("security_updates", "", security_updates)
     yield from _firewall(options["public_ports"])
     backups = options["backup_path"]
-    yield look("backup_age", backups or "", backup_age, backups, options["max_backup_age"])
+    yield look("backup_age", backups or "", backup_age, backups, options["max_backup_age"], options["project_src"])
 
 
 def docker_api() -> t.Iterator[str]:
@@ -154,20 +155,36 @@ def security_updates() -> t.Iterator[str]:
         raise Unseen(f"apt's package lists are {days:.0f} days old: apt-get update")
 
 
-def backup_age(path: str | None, most_hours: float) -> t.Iterator[str]:
+def backup_age(path: str | None, most_hours: float, project_src: str | None) -> t.Iterator[str]:
     if not path:
         _nothing_given("backup_path")
     found = manifest.published(path)
     if not found:
+        hours = _hours_of_first_release(project_src)
+        if hours is not None and hours <= most_hours:
+            raise Unseen(f"the first release is {hours:.0f} hours old: no backup is due before {most_hours:g}")
         yield "holds no complete backup"
         return
     newest = found[-1]
-    made = datetime.datetime.fromisoformat(newest.created_at.replace("Z", "+00:00"))
-    hours = (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds() / 3600
+    hours = _hours_since(newest.created_at)
     if hours > most_hours:
         yield f"its newest backup is {hours:.0f} hours old, {most_hours:g} are allowed"
     if newest.verified in ("", "none"):
         yield "its newest backup was not verified"
+
+
+def _hours_of_first_release(folder: str | None) -> float | None:
+    """How old the stack's release in `folder` is; None when it is not the first one, or no release at all."""
+    if not folder or not os.path.isfile(os.path.join(folder, RECORD)):
+        return None
+    with open(os.path.join(folder, RECORD), encoding="utf-8") as stream:
+        record = json.load(stream)
+    return None if record["previous"] else _hours_since(record["created_at"])
+
+
+def _hours_since(moment: str) -> float:
+    made = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds() / 3600
 
 
 def _firewall(public_ports: t.Sequence[int]) -> t.Iterator[Observation]:

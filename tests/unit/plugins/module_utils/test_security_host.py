@@ -21,7 +21,7 @@ from ansible_collections.tria.production.plugins.module_utils._security import h
 
 OPTIONS = {
     "secret_files": [], "disk_paths": ["/"], "min_disk_percent": 0, "min_inodes_percent": 0, "public_ports": [443],
-    "backup_path": None, "max_backup_age": 26,
+    "backup_path": None, "max_backup_age": 26, "project_src": None,
 }
 
 
@@ -224,6 +224,17 @@ def test_backups(machine):
     assert seen("backup_age", backup_path=path)[path] == (
         "fail", "its newest backup is 30 hours old, 26 are allowed, its newest backup was not verified"
     )
+
+
+@pytest.mark.parametrize(
+    ("hours", "previous", "status"), [(2, "", "skip"), (30, "", "fail"), (2, "20260101T000000Z-0", "fail")]
+)
+def test_a_stack_that_was_just_deployed_first_needs_no_backup_yet(machine, hours, previous, status):
+    made = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
+    record = {"created_at": made.isoformat(timespec="seconds"), "previous": previous}
+    (machine / "release.json").write_text(json.dumps(record), encoding="utf-8")
+    path = str(machine)
+    assert seen("backup_age", backup_path=path, project_src=path)[path][0] == status
 
 
 def test_a_program_that_hangs_is_an_error(machine, monkeypatch):

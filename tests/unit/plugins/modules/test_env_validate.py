@@ -102,6 +102,24 @@ def test_waive(capsys):
     assert code == 0 and [row["variable"] for row in result["waived"]] == ["DATABASE_URL", "SECRET_KEY"]
 
 
+def test_recommended_variables(capsys):
+    names = ["REDIS_HOST", "SENTRY_DSN", "POSTHOG_API_KEY", "EMPTY"]
+    schema = {"variables": {"SENTRY_DSN": {"type": "url", "description": "Where errors go"}, "POSTHOG_API_KEY": {"type": "url"},
+                            "REDIS_HOST": {"type": "str", "required": True}, "EMPTY": {"type": "str", "allow_empty": True}}}
+    content = "REDIS_HOST=redis\nPOSTHOG_API_KEY=no-url\nEMPTY=\n"
+    _code, result, _output = run(capsys, content=content, schema=schema, recommended=names, fail_on="never")
+    found = {(check["name"], check["status"], check["message"]) for check in result["results"]}
+    assert {name.rpartition(" ")[0] for name, _status, _message in found} == set(names)
+    assert {one for one in found if one[1] != "fail"} == {
+        ("REDIS_HOST configured", "pass", ""),
+        ("SENTRY_DSN configured", "skip", "not set: Where errors go"),
+        ("EMPTY configured", "skip", "not set"),
+    }
+    content += "SENTRY_DSN=https://key@errors.example.org/1\n"
+    _code, result, _output = run(capsys, content=content, schema=schema, recommended=names, fail_on="never")
+    assert ("SENTRY_DSN configured", "pass") in {(check["name"], check["status"]) for check in result["results"]}
+
+
 def test_process_environment(capsys, monkeypatch):
     monkeypatch.setenv("REDIS_HOST", "canary")
     assert run(capsys, content=GOOD)[0] == 0
