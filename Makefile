@@ -13,13 +13,16 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy status destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
+.PHONY: help deploy checklist status destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 deploy: venv ## Provision Docker, deploy the stack of INVENTORY (default inventories/local), pass all gates
 	ansible-playbook playbooks/deploy.yml -i $(INVENTORY) $(ARGS)
+
+checklist: venv ## Is the stack of INVENTORY ready for production? Changes nothing (ARGS="-e api_url=https://..." for its public front)
+	ansible-playbook playbooks/checklist.yml -i $(INVENTORY) $(ARGS)
 
 status: venv ## Show the release, containers and health of the stack
 	ansible-playbook playbooks/diagnose.yml -i $(INVENTORY) $(ARGS)
