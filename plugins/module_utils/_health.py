@@ -14,7 +14,13 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _probes, _result
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._probes import _dependencies, _health_documents, system
+from ansible_collections.tria.production.plugins.module_utils._probes import (
+    _dependencies,
+    _flow_plan,
+    _flow_run,
+    _health_documents,
+    system,
+)
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Cancelled, Session, Target
 from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool
 
@@ -80,8 +86,10 @@ def _observe_all(targets: list[Target], session: Session, deadline: float) -> li
     answers: queue.SimpleQueue[tuple[str, _result.CheckResult]] = queue.SimpleQueue()
     found: dict[str, _result.CheckResult] = {}
     pool = Pool(_MAX_THREADS)
+    look = _Look(targets, session, deadline, answers)
     for target in targets:
-        pool.submit(_observe, target, session, deadline, answers)
+        if not target.within:
+            pool.submit(look.at, target)
     try:
         while len(found) < len(targets):
             name, result = answers.get(timeout=max(0.0, deadline + _GRACE - time.monotonic()))
@@ -93,21 +101,68 @@ def _observe_all(targets: list[Target], session: Session, deadline: float) -> li
     return [found.get(target.name) or _unanswered(target) for target in targets]
 
 
-def _observe(target: Target, session: Session, deadline: float, answers: t.Any) -> None:
-    try:
-        memory: dict[str, t.Any] = {}
-        seen = _look(target, session, deadline, memory)
-        if seen.retry_in is not None and seen.retry_in < min(target.timeout, deadline - time.monotonic()):
-            session.cancelled.wait(seen.retry_in)  # only too young to be believed: that is known soon
-            seen = _look(target, session, deadline, memory)
-    except Cancelled:
-        return
-    details = {} if seen.good else _probes.explain(target, session)
-    answers.put((target.name, seen.as_result(target, **details)))
+class _Look:
+    """One look at every target that is not `within` another; with each flow come those within it."""
 
+    def __init__(self, targets: list[Target], session: Session, deadline: float, answers: t.Any) -> None:
+        self._session = session
+        self._deadline = deadline
+        self._answers = answers
+        self._inner: dict[str, list[Target]] = {}
+        for target in targets:
+            self._inner.setdefault(target.within, []).append(target)
 
-def _look(target: Target, session: Session, deadline: float, memory: dict[str, t.Any]) -> _probes.Observation:
-    return _probes.observe(target, session, max(0.0, min(target.timeout, deadline - time.monotonic())), memory)
+    def at(self, target: Target, outer: _flow_run.Outer | None = None) -> None:
+        """Puts a result for the target, and one for each within it, unless nobody waits for them any more."""
+        session, memory = self._session, {_flow_run.OUTER: outer}
+        waiting = self._inner.get(target.name, [])[::-1]
+        if waiting:
+            memory[_flow_run.INNER] = _flow_run.Inner(
+                lambda values: self._within(target, outer, values, waiting), self._cleanup_timeout(waiting)
+            )
+        try:
+            seen = self._observe(target, memory)
+            if seen.retry_in is not None and seen.retry_in < min(target.timeout, self._deadline - time.monotonic()):
+                session.cancelled.wait(seen.retry_in)  # only too young to be believed: that is known soon
+                seen = self._observe(target, memory)
+        except Cancelled:
+            return
+        details = {} if seen.good else _probes.explain(target, session)
+        result = seen.as_result(target, **details)
+        self._answers.put((target.name, result))
+        for one in waiting:
+            self._not_run(one, result)
+
+    def _observe(self, target: Target, memory: dict[str, t.Any]) -> _probes.Observation:
+        seconds = max(0.0, min(target.timeout, self._deadline - time.monotonic()))
+        return _probes.observe(target, self._session, seconds, memory)
+
+    def _within(
+        self, target: Target, outer: _flow_run.Outer | None, values: dict[str, t.Any], waiting: list[Target]
+    ) -> None:
+        names = _flow_plan.gives(target.options) | (outer.names if outer else set())
+        while waiting:
+            self.at(waiting.pop(), _flow_run.Outer(target.name, names, values))
+
+    def _not_run(self, target: Target, around: _result.CheckResult) -> None:
+        """For a target within one that never came so far, and for all within that."""
+        skipped = around.status == _result.SKIP
+        message = f"{around.name}, which it runs in, was skipped: {around.message}" if skipped else (
+            f"not run: {around.name}, which it runs in, did not come so far"
+        )
+        result = _result.CheckResult(
+            target.name, target.category, _result.SKIP if skipped else _result.ERROR, target.critical,
+            message=message, remedy="" if skipped else "See what failed there.", data={"kind": target.kind},
+        )
+        self._answers.put((target.name, result))
+        for one in self._inner.get(target.name, []):
+            self._not_run(one, result)
+
+    def _cleanup_timeout(self, targets: list[Target]) -> float:
+        """Seconds for the clean-up of the one among `targets` that takes longest, with what runs in it."""
+        return max((
+            one.options["cleanup_timeout"] + self._cleanup_timeout(self._inner.get(one.name, [])) for one in targets
+        ), default=0.0)
 
 
 def _unanswered(target: Target) -> _result.CheckResult:

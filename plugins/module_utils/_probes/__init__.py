@@ -21,6 +21,7 @@ Plant the faults it looks for in its tests.
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import ssl
 import time
@@ -113,10 +114,12 @@ def parse(entries: list[dict[str, t.Any]]) -> list[_base.Target]:
             raise ProductionError(name, "has no kind.", f"Give it one of {', '.join(KINDS)}.")
         if entry["skip"] in ("True", "False"):  # what Ansible makes of a bool
             raise ProductionError(name, "skip is no reason.", "Give the reason as a text; an empty one skips nothing.")
-        targets[name] = _base.Target(
+        target = targets[name] = _base.Target(
             name, kind, entry[kind], entry["category"] or KINDS[kind].CATEGORY, entry["critical"], entry["max_ms"],
             entry["timeout"], entry["invert"], tuple(entry["depends_on"]), entry["skip"].strip(),
         )
+        if target.within:  # what runs in a flow fails with it
+            targets[name] = dataclasses.replace(target, depends_on=(target.within, *target.depends_on))
     _dependencies.check(targets)
     return list(targets.values())
 
@@ -151,7 +154,7 @@ def observe(
         if unused is not None:
             unused.close()
             attempt.memory[CONNECTS_ITSELF] = True
-    elapsed = time.monotonic() - started
+    elapsed = time.monotonic() - started - attempt.aside
     seen.duration_ms = seen.duration_ms or milliseconds(elapsed)
     seen.cut_short = not seen.good and seconds < target.timeout and elapsed >= seconds - 0.005
     return _finished(target, session, seen)
@@ -190,7 +193,7 @@ def _attempt(target: _base.Target, attempt: _base.Attempt, connecting: float) ->
             )
         started = time.monotonic()  # finding the way there is not the target's response time
         outcome = kind.probe(target.options, attempt)
-        return graded(target, outcome, connecting + time.monotonic() - started)
+        return graded(target, outcome, connecting + time.monotonic() - started - attempt.aside)
     except _base.ProbeFailure as exc:
         return failed(exc)
     except TimeoutError as exc:

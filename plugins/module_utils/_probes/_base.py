@@ -42,6 +42,11 @@ class Target:
     skip: str = ""
 
     @property
+    def within(self) -> str:
+        """The target whose flow this one's runs in, if it is such a flow."""
+        return (self.options.get("within") or "") if self.kind == "flow" else ""
+
+    @property
     def service(self) -> tuple[str, str] | None:
         """The Compose (project, service) to look at for the target, if it names one."""
         project, service = self.options.get("project"), self.options.get("service")
@@ -240,7 +245,8 @@ class Session:
 class Attempt:
     """One look at one target. `memory` lives as long as the target is watched; `host` is the address found for it.
 
-    `sock` is already connected to the kind's `endpoint`, for whoever can use it; who does takes it out.
+    `sock` is already connected to the kind's `endpoint`, for whoever can use it; who does takes it out. `aside` (s) was
+    spent on other targets, and is not part of this one's response time.
     """
 
     session: Session
@@ -248,6 +254,7 @@ class Attempt:
     memory: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     host: t.Optional[str] = None
     sock: t.Optional[socket.socket] = None
+    aside: float = 0.0
 
     def take_socket(self) -> socket.socket | None:
         sock, self.sock = self.sock, None

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`depends_on`: which failed target is the cause, and which are its victims. Private to the collection."""
+"""Which failed target is the cause, and which are its victims: `depends_on`, and flows within flows.
+
+Private to the collection.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ from ansible_collections.tria.production.plugins.module_utils._probes._base impo
 def check(targets: t.Mapping[str, Target]) -> None:
     """Raises `ProductionError` for a dependency that does not exist or that leads back to where it began."""
     for target in targets.values():
+        around = targets.get(target.within)
+        if target.within and (around is None or around.kind != "flow" or around.options["repeat"]):
+            raise ProductionError(
+                target.name, f"within names {target.within}, which is no target with a flow that runs once.",
+                "Name a flow without repeat.",
+            )
         for name in target.depends_on:
             if name not in targets:
                 raise ProductionError(
@@ -22,7 +31,7 @@ def check(targets: t.Mapping[str, Target]) -> None:
                 )
         if target.name in _reachable(target, targets):
             raise ProductionError(
-                target.name, "depends on itself, by way of depends_on.", "Take one dependency of the circle out."
+                target.name, "depends on itself, by way of depends_on or within.", "Take one dependency of the circle out."
             )
 
 

@@ -15,6 +15,7 @@ OPTIONS: dict[str, t.Any] = {
     "status": {"type": "list", "elements": "int", "default": [200]},
     "json": {"type": "dict"},
     "contains": {"type": "str"},
+    "equals": {"type": "str"},
     "response_headers": {"type": "dict", "default": {}},
 }
 DOCUMENTATION = """\
@@ -29,6 +30,9 @@ DOCUMENTATION = """\
       type: dict
     contains:
       description: Text that the body must contain.
+      type: str
+    equals:
+      description: Text that the body must be, to the byte (UTF-8).
       type: str
     response_headers:
       description: Headers that the answer must have, each with a text that it must contain.
@@ -81,6 +85,8 @@ def violations(options: dict[str, t.Any], answer: _http.Answer) -> list[str]:
             problems.append(f"header {name} is {found!r} instead of {str(expected)!r}")
     if options["contains"] is not None and options["contains"] not in answer.text:
         problems.append(f"the body does not contain {options['contains']!r}")
+    if options["equals"] is not None and answer.body != options["equals"].encode():
+        problems.append(f"the body ({len(answer.body)} bytes) is not what it must be ({len(options['equals'].encode())})")
     if options["json"] is not None:
         try:
             problems += differences(options["json"], answer.json())

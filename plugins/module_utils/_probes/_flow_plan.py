@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _flow_values, _http
 
 BUILT_IN = ("random", "timestamp")
-FILLED = ("path", "headers", "body", "contains", "json", "response_headers")  # where a step may refer to names
+FILLED = ("path", "headers", "body", "contains", "equals", "json", "response_headers")  # where a step may refer to names
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # of RFC 9110
 _MAX_CONCURRENCY = 64
@@ -38,10 +38,18 @@ def origins(options: dict[str, t.Any]) -> set[_http.Origin]:
     return found
 
 
-def verify(options: dict[str, t.Any]) -> None:
-    """Raises a permanent `ProbeFailure` for the first thing in a flow that can never work."""
+def gives(options: dict[str, t.Any]) -> set[str]:
+    """The names that a flow has for those within it, when its steps come out right."""
+    return set(options["vars"]).union(*(step["capture"] for step in options["steps"]))
+
+
+def verify(options: dict[str, t.Any], given: t.Collection[str] = ()) -> None:
+    """Raises a permanent `ProbeFailure` for the first thing in a flow that can never work.
+
+    `given` are the names of the flow that it runs within.
+    """
     origins(options)
-    known = set(BUILT_IN)
+    known = {*BUILT_IN, *given}
     for name, value in options["vars"].items():
         _is_name("vars", name)
         _are_known("vars", value, known)

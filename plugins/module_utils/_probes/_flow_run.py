@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import secrets
 import ssl
 import time
@@ -22,7 +23,25 @@ from ansible_collections.tria.production.plugins.module_utils._probes import (
     _http,
 )
 
+INNER = "inner flows"  # in an attempt's memory: an `Inner`, for whoever runs flows within this one
+OUTER = "outer flow"  # in an attempt's memory: an `Outer`, for a flow that runs within another
 _LONG_COOKIE = 8  # characters; a shorter one is no session, and masking it would blank out ordinary words
+_LEAST_RETRY = 0.1  # s; whoever says 0 shall not be asked without a break
+
+
+class Inner(t.NamedTuple):
+    """`run` is called with the values there are after the steps, and must not raise; `cleanup_timeout` is theirs (s)."""
+
+    run: t.Callable[[dict[str, t.Any]], None]
+    cleanup_timeout: float
+
+
+class Outer(t.NamedTuple):
+    """The flow around one: the `names` that it gives, and those `values` that there really are."""
+
+    name: str
+    names: set[str]
+    values: dict[str, t.Any]
 
 
 @dataclasses.dataclass
@@ -47,11 +66,14 @@ class Record:
 
 
 def run(options: dict[str, t.Any], attempt: _base.Attempt) -> Record:
-    """Runs a verified flow once; raises `Cancelled` after the clean-up."""
+    """Runs a verified flow once, and those within it; raises `Cancelled` after the clean-up."""
     one = _Run(options, attempt)
-    with attempt.session.unfinished(options["cleanup_timeout"]):
+    inner: Inner | None = attempt.memory.get(INNER)
+    with attempt.session.unfinished(options["cleanup_timeout"] + (inner.cleanup_timeout if inner else 0)):
         try:
             one.perform_steps()
+            if inner and not one.record.not_configured:
+                one.perform(inner)
         finally:
             one.clean_up()
     return one.record
@@ -130,7 +152,10 @@ class _Run:
         self._client = _Browser(options, attempt.host)
         self._to_remove = _flow_values.names([step[name] for step in options["cleanup"] for name in _flow_plan.FILLED])
         self._cleanup_seconds: float = options["cleanup_timeout"]
-        self._values: dict[str, t.Any] = {"random": secrets.token_hex(8), "timestamp": int(time.time())}
+        outer: Outer | None = attempt.memory.get(OUTER)
+        self._values: dict[str, t.Any] = {
+            **(outer.values if outer else {}), "random": secrets.token_hex(8), "timestamp": int(time.time())
+        }
         for name, value in options["vars"].items():
             self._values[name] = _flow_values.fill(value, self._values)
 
@@ -145,6 +170,12 @@ class _Run:
                 self._perform("step", step, self._attempt.budget, self.record.steps)
             except _base.ProbeFailure as exc:
                 self.record.failure = exc
+
+    def perform(self, inner: Inner) -> None:
+        """The flows within this one, whatever became of the steps; their time is not this flow's."""
+        begun = time.monotonic()
+        inner.run(dict(self._values))
+        self._attempt.aside += time.monotonic() - begun
 
     def clean_up(self) -> None:
         """All steps of the clean-up, each with its share of the time that is left; without a request, nothing."""
@@ -194,7 +225,8 @@ class _Run:
                 # time that runs out while trying again says less than what had gone wrong before
                 failure = failure or _base.ProbeFailure(str(exc), "See the service's log.", "answer")
             finally:
-                entry["duration_ms"] = round((time.monotonic() - begun) * 1000, 1)
+                took = (time.monotonic() - begun) * 1000 - entry.get("refused_ms", 0.0)
+                entry["duration_ms"] = round(took, 1)
                 entry.update({"attempts": tried} if tried > 1 else {})
             if failure.permanent or tried > step["retries"] or not _pause(step["delay"], budget):
                 failure.args = (f"{title} {step['name']} failed{f' {tried} times' if tried > 1 else ''}: {failure}",)
@@ -202,6 +234,12 @@ class _Run:
 
     def _once(self, step: dict[str, t.Any], budget: _base.Budget, entry: dict[str, t.Any]) -> None:
         answer, overtime = self._send(step, budget)
+        while answer.status == 429 and 429 not in step["status"]:
+            begun = time.monotonic()
+            if not _pause(_retry_after(answer), budget):
+                break
+            entry["refused_ms"] = round(entry.get("refused_ms", 0.0) + (time.monotonic() - begun) * 1000, 1)
+            answer, overtime = self._send(step, budget)
         entry["status_code"] = answer.status
         self._attempt.session.hide(*(one for one in self._client.cookies.values() if len(one) >= _LONG_COOKIE))
         captured = {
@@ -212,7 +250,8 @@ class _Run:
         for value in found.values():
             self._attempt.session.hide(*_flow_values.spellings(value))
         filled = {name: _flow_values.fill(step[name], self._values) for name in _expect.OPTIONS}
-        filled["contains"] = None if filled["contains"] is None else _flow_values.as_text(filled["contains"])
+        for name in ("contains", "equals"):
+            filled[name] = None if filled[name] is None else _flow_values.as_text(filled[name])
         problems = _expect.violations(filled, answer)
         if not problems:
             problems = [
@@ -266,6 +305,12 @@ class _Run:
 
 def _for_jar(url: str) -> urllib.request.Request:
     return urllib.request.Request(_http.without_password(url))  # the jar would take a user name for part of the host
+
+
+def _retry_after(answer: _http.Answer) -> float:
+    """Seconds until a rate limit lets somebody in again; infinite when the answer does not say."""
+    said = answer.headers.get("Retry-After", "")
+    return max(_LEAST_RETRY, float(said)) if said.isdigit() else math.inf
 
 
 def _pause(seconds: float, budget: _base.Budget) -> bool:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes import (
     _base,
     _expect,
     _flow_plan,
     _flow_run,
     _flow_samples,
+    _flow_values,
     _http,
 )
 
@@ -86,6 +88,8 @@ flow:
     - Several HTTP requests in order, such as log in, create, fetch, delete. The flow is good when each step is.
     - Each run has cookies of its own. Each step opens a connection of its own; times include connecting and TLS.
     - Each attempt is a whole run, clean-up included. C(max_ms) of the target holds for all of it.
+    - A request that is refused with status 429 and a C(Retry-After) in seconds is sent again after that time, if there is
+      so much left and 429 is not what is expected. The time is C(refused_ms) of the step, and no part of its duration.
     - In path, headers, body and expectations, C(${{name}}) stands for a value from O(targets[].flow.vars), a captured
       one, C(${{random}}) (16 hexadecimal digits, others in each run) or C(${{timestamp}}) (seconds since 1970);
       C($$) stands for C($).
@@ -105,6 +109,16 @@ flow:
       type: list
       elements: str
       default: []
+    within:
+      description:
+        - Name of another target with a flow. This one is then run after the steps of that one, with the values it has got,
+          and before its clean-up. It is run too when a step there has failed, unless it needs a value that was not
+          captured; then it is an C(error).
+        - Flows within the same one are run in the order of the targets, so that they can share an account that one of
+          them deletes in the end. Its result, category, clean-up and timeout are its own, and so are its cookies and
+          C(${{random}}).
+        - Only for M(tria.production.service_health).
+      type: str
     vars:
       description: Values to start with. They may refer to those before them.
       type: dict
@@ -212,6 +226,7 @@ SPEC: dict[str, t.Any] = {
     "options": {
         "url": {"type": "str", "required": True},
         "allowed_origins": {"type": "list", "elements": "str", "default": []},
+        "within": {"type": "str"},
         "vars": {"type": "dict", "default": {}},
         "headers": {"type": "dict", "default": {}},
         "steps": {"type": "list", "elements": "dict", "required": True, "options": _CHECKED_STEP},
@@ -231,12 +246,27 @@ def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
 
 def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     """Runs the flow once, or as often as `repeat` says. Check mode skips flows that may change something."""
-    _flow_plan.verify(options)
+    outer = attempt.memory.get(_flow_run.OUTER)
+    if options["within"] and outer is None:
+        raise _flow_plan.wrong("within", "nothing runs around this flow", "Only service_health runs flows in flows.")
+    _flow_plan.verify(options, outer.names if outer else ())
+    _need(options, outer)
     unsafe = [step["name"] for step in [*options["steps"], *options["cleanup"]]
               if step["method"].upper() not in _http.SAFE_METHODS]
     if attempt.session.check_mode and unsafe:
         return _base.Outcome(f"not run in check mode, as {unsafe[0]} may change something", skipped=True)
     return _repeatedly(options, attempt) if options["repeat"] else _once(options, attempt)
+
+
+def _need(options: dict[str, t.Any], outer: _flow_run.Outer | None) -> None:
+    """Raises `ProductionError` when the flow around did not come so far as to give what this one needs."""
+    steps = [*options["steps"], *options["cleanup"]]
+    own = set(options["vars"]).union(_flow_plan.BUILT_IN, *(step["capture"] for step in steps))
+    texts = [[step[name] for name in _flow_plan.FILLED] for step in steps]
+    needed = _flow_values.names([texts, options["headers"], options["vars"]]) - own
+    missing = sorted(needed - set(outer.values)) if outer else []
+    if missing and outer:
+        raise ProductionError("not run", f"{outer.name} has not captured {', '.join(missing)}", "See what failed there.")
 
 
 def _once(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:

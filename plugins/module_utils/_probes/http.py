@@ -51,8 +51,8 @@ http:
         - With V(read), a document that calls the service down is a failure, whatever the status code. One that warns,
           or that calls the service good and a component of it not, is a C(warn). The components are returned in
           C(health) of the result's data.
-        - Where O(targets[].http.json), O(targets[].http.contains) or an accepted status code of 400 or more tell what a
-          good answer is, those rule with V(read), and the document is a C(warn) at worst.
+        - Where O(targets[].http.json), O(targets[].http.contains), O(targets[].http.equals) or an accepted status code of
+          400 or more tell what a good answer is, those rule with V(read), and the document is a C(warn) at worst.
         - With V(require), the answer must be a health document, and the document rules too.
         - With V(ignore), none is read.
       type: str
@@ -136,7 +136,7 @@ def _health_document(answer: _http.Answer) -> dict[str, t.Any] | None:
 
 def _document_rules(options: dict[str, t.Any], answer: _http.Answer) -> bool:
     """Whether a document's "down" is a failure, or somebody has said what else a good answer is."""
-    unasked = options["json"] is None and options["contains"] is None and answer.status < 400
+    unasked = answer.status < 400 and not any(options[name] is not None for name in ("json", "contains", "equals"))
     return options["health"] == "require" or unasked
 
 
