@@ -13,7 +13,7 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy checklist status destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
+.PHONY: help deploy checklist validate status destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ deploy: venv ## Provision Docker, deploy the stack of INVENTORY (default invento
 
 checklist: venv ## Is the stack of INVENTORY ready for production? Changes nothing (ARGS="-e api_url=https://..." for its public front)
 	ansible-playbook playbooks/checklist.yml -i $(INVENTORY) $(ARGS)
+
+validate: venv ## Prove that the stack of INVENTORY does what it is there for (or any API: ARGS="-e api_url=https://...")
+	ansible-playbook playbooks/validate.yml -i $(INVENTORY) $(ARGS)
 
 status: venv ## Show the release, containers and health of the stack
 	ansible-playbook playbooks/diagnose.yml -i $(INVENTORY) $(ARGS)
