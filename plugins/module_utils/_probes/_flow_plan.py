@@ -62,7 +62,10 @@ def verify(options: dict[str, t.Any], given: t.Collection[str] = ()) -> None:
             if titles.count(title) > 1:
                 raise wrong(kind, f"{title} is there twice", "Give every step a name of its own.")
         for step in options[kind]:
-            _step(f"{'step' if kind == 'steps' else 'clean-up step'} {step['name']}", step, known)
+            where = f"{'step' if kind == 'steps' else 'clean-up step'} {step['name']}"
+            _step(where, step, known)
+            if step.get("without"):
+                _are_known(where, f"${{{step['without']}}}", known)
             known |= set(step["capture"])
     _are_known("headers", options["headers"], known)
     if options["cleanup_timeout"] <= 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import secrets
 import ssl
 import time
@@ -26,6 +27,7 @@ from ansible_collections.tria.production.plugins.module_utils._probes import (
 INNER = "inner flows"  # in an attempt's memory: an `Inner`, for whoever runs flows within this one
 OUTER = "outer flow"  # in an attempt's memory: an `Outer`, for a flow that runs within another
 _LONG_COOKIE = 8  # characters; a shorter one is no session, and masking it would blank out ordinary words
+_SECRET_NAME = re.compile("password|secret|token", re.IGNORECASE)
 _LEAST_RETRY = 0.1  # s; whoever says 0 shall not be asked without a break
 
 
@@ -158,6 +160,8 @@ class _Run:
         }
         for name, value in options["vars"].items():
             self._values[name] = _flow_values.fill(value, self._values)
+            if _SECRET_NAME.search(name):
+                attempt.session.hide(*_flow_values.spellings(self._values[name]))
 
     def perform_steps(self) -> None:
         """All steps in order, up to the first that fails or is not configured; raises `Cancelled`."""
@@ -184,6 +188,9 @@ class _Run:
         end = time.monotonic() + self._cleanup_seconds
         todo = self._options["cleanup"]
         for left, step in zip(range(len(todo), 0, -1), todo):
+            if step["without"] in self._values:
+                self.record.cleanup.append({"name": step["name"], "skipped": f"{step['without']} was captured"})
+                continue
             missing = sorted(_flow_values.names([step[name] for name in _flow_plan.FILLED]) - set(self._values))
             if missing:
                 reason = f"{', '.join(missing)} was not captured"

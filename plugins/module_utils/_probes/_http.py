@@ -146,7 +146,7 @@ class Client:
             headers = merged(_HEADERS, self.headers(request.url), request.headers)
             path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
             try:
-                client.request(request.method, path, body=request.body, headers=headers)
+                _send(client, request, path, headers)
                 response = client.getresponse()
                 return Answer(response.status, response.headers, _read(response, self._options["max_body_bytes"]))
             except (http.client.HTTPException, ConnectionError) as exc:
@@ -167,6 +167,15 @@ class _Socket:
 
     def close(self) -> None:
         """Left to the owner of the connection: the answer's body may not have been read yet."""
+
+
+def _send(client: http.client.HTTPConnection, request: Request, path: str, headers: dict[str, str]) -> None:
+    """Sends a request. Who refuses one early may close before its body has arrived: the answer is there all the same."""
+    try:
+        client.request(request.method, path, body=request.body, headers=headers)
+    except (BrokenPipeError, ConnectionResetError):
+        if request.body is None:
+            raise
 
 
 def split(url: str) -> urllib.parse.SplitResult:

@@ -79,8 +79,15 @@ _STEP_DOCUMENTATION = (
 """
     + _expect.DOCUMENTATION
 )
-_CLEANUP_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
-_STEPS = _CLEANUP_STEPS + textwrap.indent(_expect.NOT_CONFIGURED_DOCUMENTATION, " " * 4)
+_WITHOUT_DOCUMENTATION = """\
+    without:
+      description:
+        - Name of a value. The step is sent only if that was not captured, to get it in another way for the steps after it.
+      type: str
+"""
+_ALL_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
+_CLEANUP_STEPS = _ALL_STEPS + textwrap.indent(_WITHOUT_DOCUMENTATION, " " * 4)
+_STEPS = _ALL_STEPS + textwrap.indent(_expect.NOT_CONFIGURED_DOCUMENTATION, " " * 4)
 DOCUMENTATION = (
     rf"""
 flow:
@@ -120,7 +127,9 @@ flow:
         - Only for M(tria.production.service_health).
       type: str
     vars:
-      description: Values to start with. They may refer to those before them.
+      description:
+        - Values to start with. They may refer to those before them.
+        - Those whose name has C(password), C(secret) or C(token) in it are masked in everything that is shown.
       type: dict
       default: {{}}
     headers:
@@ -212,6 +221,7 @@ _STEP: dict[str, t.Any] = {
     "delay": {"type": "float", "default": 1.0},
     **_expect.OPTIONS,
 }
+_CLEANUP_STEP = {**_STEP, "without": {"type": "str"}}
 _CHECKED_STEP = {**_STEP, **_expect.NOT_CONFIGURED}
 _BUDGETS = tuple(f"max_p{rank}_ms" for rank in _flow_samples.PERCENTILES)
 _REPEAT: dict[str, t.Any] = {
@@ -230,7 +240,7 @@ SPEC: dict[str, t.Any] = {
         "vars": {"type": "dict", "default": {}},
         "headers": {"type": "dict", "default": {}},
         "steps": {"type": "list", "elements": "dict", "required": True, "options": _CHECKED_STEP},
-        "cleanup": {"type": "list", "elements": "dict", "default": [], "options": _STEP},
+        "cleanup": {"type": "list", "elements": "dict", "default": [], "options": _CLEANUP_STEP},
         "cleanup_timeout": {"type": "float", "default": 5.0},
         "repeat": {"type": "dict", "options": _REPEAT},
         **_http.OPTIONS,

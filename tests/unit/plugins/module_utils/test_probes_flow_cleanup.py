@@ -15,7 +15,7 @@ import threading
 import time
 
 import pytest
-from flow_server import DELETE, UPLOAD, shop
+from flow_server import DELETE, LOGIN, PASSWORD, UPLOAD, shop
 from probe_peers import entries, free_port, look
 
 from ansible_collections.tria.production.plugins.module_utils import _health, _waiting
@@ -186,3 +186,20 @@ def test_when_the_module_is_terminated(module, number):
             process.wait(10)
         assert time.monotonic() - begun < 2 and process.returncode != 0
         assert any(one.startswith("DELETE /files/") for one in site.asked) and not site.files
+
+
+def test_what_was_not_captured_is_got_in_another_way():
+    again = {**LOGIN, "name": "again", "without": "token"}
+    out = {"name": "out", "path": "/logout", "headers": {"Authorization": "Bearer ${token}"}}
+    with shop() as site:
+        flow = {"url": site.url, "vars": {"user": "a", "password": PASSWORD}, "cleanup": [again, out]}
+        seen = look("flow", **flow, steps=[LOGIN])
+        assert seen.status == "pass" and site.asked == ["POST /login", "GET /logout"]
+        assert seen.data["cleanup"][0] == {"name": "again", "skipped": "token was captured"}
+        site.asked.clear()
+        lost = {**LOGIN, "path": "/echo"}
+        seen = look("flow", **flow, steps=[lost])
+        assert seen.status == "fail" and site.asked == ["POST /echo", "POST /login", "GET /logout"]
+        assert "clean-up" not in seen.message
+        seen = look("flow", **{**flow, "cleanup": [{**out, "without": "tokn"}]}, steps=[LOGIN])
+        assert "'tokn' is not known" in seen.message

@@ -201,3 +201,12 @@ def test_a_rate_limit_that_is_asked_for_is_good():
     with http_server((429, "slow down", ["Retry-After: 1"])) as port:
         seen = look("flow", url=f"http://127.0.0.1:{port}", steps=[{"name": "a", "status": [429]}])
     assert seen.status == "pass" and "refused_ms" not in seen.data["steps"][0]
+
+
+def test_secrets_among_the_values_to_start_with_are_masked():
+    with shop() as site:
+        values = {"a_password": "p-${random}", "shown": "s-1234567"}
+        steps = [{"name": "a", "path": "/echo?q=${a_password}&s=${shown}", "status": [201]}]
+        seen = look("flow", url=site.url, vars=values, steps=steps)
+        sent = site.asked[0].partition("q=")[2].partition("&")[0]
+    assert sent.startswith("p-") and sent not in str(seen) and "s-1234567" in str(seen)

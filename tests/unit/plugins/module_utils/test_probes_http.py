@@ -175,3 +175,14 @@ def test_no_part_of_a_secret_is_left_where_a_body_is_cut():
     with http_server((500, "x" * 495 + secret)) as port:
         seen = look("http", url=f"http://127.0.0.1:{port}/", secrets=[secret])
     assert seen.data["body"] == "x" * 495 + "*****"
+
+
+def test_an_answer_that_comes_before_the_body_was_taken_is_heard():
+    def refuse(connection):
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 413 X\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge")
+
+    with server(refuse) as port:
+        for _time in range(5):
+            seen = look("http", url=f"http://127.0.0.1:{port}/", method="POST", body="x" * 8_000_000, status=[413])
+            assert seen.status == "pass", seen.message
