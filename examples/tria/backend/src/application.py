@@ -162,6 +162,9 @@ class Application:
         self.storage = StorageBackends(self.settings)
         self.lifecycle.add_shutdown_hook("storage", self.storage.close)
         await self.storage.active.check()
+        swept = await self.storage.local.sweep()
+        if swept:
+            _log.warning("%d unfinished uploads of a process that was killed are removed", swept)
 
     async def _start_openai_watch(self) -> None:
         self.lifecycle.start_background_task("openai watch", self.health.watch_openai())

@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from clients import PNG, Client, form
-from servers import Process, request
+from servers import BACKEND, Process, request
 
 SAMPLES = [
     ("a.png", PNG, "image/png"), ("a.jpeg", b"\xff\xd8\xff\xe0" + bytes(20), "image/jpeg"),
@@ -172,3 +176,51 @@ def test_storage_status(client: Client) -> None:
     assert document["backends"]["s3"] == {"configured": False, "active": False}
     assert document["backends"]["supabase"] == {"configured": False, "active": False}
     assert str(uuid.UUID(client.call("/users/profile").body["id"])) not in str(document)
+
+
+# Begins an upload to the folder in its argument, says so, and does not get to its end.
+_UPLOADING = """
+import asyncio, sys, time, uuid
+from storage.base import Upload
+from storage.local import LocalStorage
+
+class Endless:
+    def seek(self, position):
+        self.chunks = iter([b"first"])
+    def read(self, size):
+        for chunk in self.chunks:
+            return chunk
+        print("writing", flush=True)
+        time.sleep(60)
+
+upload = Upload(Endless(), 2**20, "", "text/plain")
+asyncio.run(LocalStorage(sys.argv[1]).put(str(uuid.uuid4()), upload))
+"""
+
+
+def uploading(folder: Path) -> subprocess.Popen[bytes]:
+    """A process in the middle of an upload to a folder."""
+    environment = {**os.environ, "PYTHONPATH": str(BACKEND / "src")}
+    process = subprocess.Popen([sys.executable, "-c", _UPLOADING, str(folder)], env=environment, stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline() == b"writing\n"
+    return process
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_at_the_next_start(
+    environment: Callable[..., dict[str, str]], start: Callable[[dict[str, str]], Process], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / str(uuid.uuid4())).write_bytes(PNG)
+    with uploading(folder) as killed:
+        killed.kill()
+    left = list(folder.glob(".partial-*"))
+    with uploading(folder) as alive:
+        app = start(environment(UPLOAD_PATH=str(folder)))
+        app.wait_listening()
+        unfinished = list(folder.glob(".partial-*"))
+        alive.kill()
+    # The one whose writer lives is another replica's: it stays.
+    assert len(left) == len(unfinished) == 1 and left != unfinished
+    assert len(list(folder.glob("[!.]*"))) == 1
+    assert any("1 unfinished uploads" in line for line in app.lines)

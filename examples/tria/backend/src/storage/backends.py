@@ -22,11 +22,12 @@ _REMEMBERED_SECONDS = 5.0
 
 
 class StorageBackends:
-    """`active` is where uploads go; `named` finds the backend of an earlier upload."""
+    """`active` is where uploads go; `named` finds the backend of an earlier upload; `local` is always there."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._backends: dict[str, Storage] = {"local": LocalStorage(settings.upload_path)}
+        self.local = LocalStorage(settings.upload_path)
+        self._backends: dict[str, Storage] = {"local": self.local}
         if settings.s3_endpoint_url and settings.s3_bucket and settings.s3_secret_access_key:
             self._backends["s3"] = S3Storage(settings.s3_endpoint_url, settings.s3_region, settings.s3_bucket,
                                              settings.s3_access_key_id, settings.s3_secret_access_key)

@@ -7,19 +7,26 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 from storage.base import CHUNK, ObjectMissing, StorageError, Upload
 
 _KEY = re.compile(r"[0-9a-f-]{36}")
+_PARTIAL = ".partial-"
 
 
 class LocalStorage:
-    """A folder of files. Files appear whole: written beside, synchronised, then renamed."""
+    """A folder of files. Files appear whole: written beside, synchronised, then renamed.
+
+    What is being written is locked by its writer. The kernel frees the lock of a process that was killed, so that
+    `sweep` knows what nobody will finish from what another process, with the same folder, is at.
+    """
 
     name = "local"
 
@@ -36,13 +43,14 @@ class LocalStorage:
     async def put(self, key: str, upload: Upload) -> None:
         path = self._path(key)
         try:
-            handle, partial = await asyncio.to_thread(tempfile.mkstemp, prefix=".partial-", dir=self._folder)
+            handle, partial = await asyncio.to_thread(tempfile.mkstemp, prefix=_PARTIAL, dir=self._folder)
             try:
                 with os.fdopen(handle, "wb") as sink:
+                    await asyncio.to_thread(fcntl.flock, sink, fcntl.LOCK_EX)
                     async for chunk in upload.chunks():
                         await asyncio.to_thread(sink.write, chunk)
                     await asyncio.to_thread(_synchronise, sink)
-                await asyncio.to_thread(os.replace, partial, path)
+                    await asyncio.to_thread(os.replace, partial, path)
             except BaseException:
                 Path(partial).unlink(missing_ok=True)
                 raise
@@ -67,6 +75,14 @@ class LocalStorage:
         except OSError as error:
             raise StorageError(f"local: {error.strerror}") from error
 
+    async def sweep(self) -> int:
+        """Remove what killed processes left unfinished; returns how many files."""
+        try:
+            partials = await asyncio.to_thread(lambda: sorted(self._folder.glob(f"{_PARTIAL}*")))
+            return sum([await asyncio.to_thread(_abandoned, partial) for partial in partials])
+        except OSError as error:
+            raise StorageError(f"local: {error.strerror}") from error
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -77,6 +93,18 @@ class LocalStorage:
         return self._folder / key
 
 
-def _synchronise(sink: object) -> None:
-    sink.flush()  # type: ignore[attr-defined]
-    os.fsync(sink.fileno())  # type: ignore[attr-defined]
+def _synchronise(sink: BinaryIO) -> None:
+    sink.flush()
+    os.fsync(sink.fileno())
+
+
+def _abandoned(partial: Path) -> bool:
+    """Remove a partial file unless its writer is alive; says whether it did."""
+    try:
+        with partial.open("rb") as source:
+            fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            partial.unlink()
+            return True
+    except (BlockingIOError, FileNotFoundError):
+        # Its writer is at it, or has just finished.
+        return False
