@@ -14,7 +14,7 @@ import httpx
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from pydantic import BaseModel, Field, SecretStr, StringConstraints
 
-from api.security import UNAUTHORIZED, Bearer, Gate, Signed
+from api.security import UNAUTHORIZED, UNREADABLE, Bearer, Gate, Signed
 from application import Application
 from database.accounts import NameTaken, User, create_user, expired_demo_users, find_credentials
 from database.personal_data import as_account
@@ -110,7 +110,7 @@ def auth_router(application: Application, gate: Gate) -> APIRouter:
     signed_in = Depends(gate.required())
 
     @router.post("/users/register", status_code=201, response_model=Account,
-                 responses={409: {"description": "The user name is taken"}})
+                 responses={**UNREADABLE, 409: {"description": "The user name is taken"}})
     async def register(registration: Registration, request: Request) -> dict[str, Any]:
         """Make an account."""
         await gate.limit_login(request)
@@ -122,7 +122,7 @@ def auth_router(application: Application, gate: Gate) -> APIRouter:
         """Sign in with a form, as OAuth's password grant has it."""
         return await accounts.login(request, username, password)
 
-    @router.post("/users/login-json", response_model=AccessToken)
+    @router.post("/users/login-json", response_model=AccessToken, responses=UNREADABLE)
     async def login_json(request: Request, credentials: Credentials) -> dict[str, Any]:
         """Sign in with a JSON body."""
         return await accounts.login(request, credentials.username, credentials.password)

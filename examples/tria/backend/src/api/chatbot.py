@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from api.metrics import Metrics
-from api.security import Gate, Signed
+from api.security import UNREADABLE, Gate, Signed
 from application import Application
 
 
@@ -77,6 +77,7 @@ IdempotencyKey = Annotated[
            description="The same key with the same body gives the same answer, computed once"),
 ]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
+    **UNREADABLE,
     401: {"description": "An access token was sent that is not valid"},
     409: {"description": "The first request with this Idempotency-Key is still running"},
     413: {"description": "The body is too large"},

@@ -25,6 +25,8 @@ UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many requests; Retry-After says in how many seconds to try again"},
     503: {"description": "The database or Redis is not available"},
 }
+# Of routes with a JSON body: text that is JSON but not what is asked for is 422.
+UNREADABLE: dict[int | str, dict[str, Any]] = {400: {"description": "The body cannot be read: it is no text"}}
 
 
 @dataclass(frozen=True)
