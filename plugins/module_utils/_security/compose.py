@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _redact
+from ansible_collections.tria.production.plugins.module_utils._env import parser
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._security import exposure, hardening, isolation, secrets
 from ansible_collections.tria.production.plugins.module_utils._security.observation import Observation, Unseen, look
 from ansible_collections.tria.production.plugins.module_utils._security.workload import Workload, from_service
 
+_RESOLVES_ENV_FILES = (2, 35)  # from this version on always, unless --no-env-resolution; before, some did
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _REMEDY = "Run it by hand in that folder, and correct what it says."
 _NOT_RESOLVED = "Give what docker compose config --format json prints."
 
@@ -34,8 +38,10 @@ def load(options: dict[str, t.Any], timeout: float) -> Definition | None:
         return Definition(_checked(options["config_path"], _read(options["config_path"])), None)
     if not options["project_src"]:
         return None
-    resolved = _config(options, timeout)
-    return Definition(_checked(options["project_src"], resolved), _config(options, timeout, "--no-interpolate"))
+    resolved = _checked(options["project_src"], _config(options, timeout))
+    # What stands in an env_file does not stand in the Compose file.
+    told_not_to = ["--no-env-resolution"] if _version(options, timeout) >= _RESOLVES_ENV_FILES else []
+    return Definition(_with_env_files(resolved), _config(options, timeout, "--no-interpolate", *told_not_to))
 
 
 def workloads(resolved: dict[str, t.Any], image_configs: dict[str, dict[str, t.Any]]) -> list[Workload]:
@@ -111,9 +117,42 @@ def _read(path: str) -> t.Any:
         raise ProductionError(path, "is not JSON.", _NOT_RESOLVED) from exc
 
 
+def _with_env_files(resolved: dict[str, t.Any]) -> dict[str, t.Any]:
+    """`resolved` with the variables of every env_file that Compose left as it was."""
+    services = {}
+    for name, service in resolved["services"].items():
+        variables: dict[str, str] = {}
+        for one in service.get("env_file") or []:
+            path, required = (one["path"], one.get("required", True)) if isinstance(one, dict) else (one, True)
+            variables.update(_env_file(path, required))
+        own = {key: value for key, value in (service.get("environment") or {}).items() if value is not None}
+        services[name] = {**service, "environment": {**variables, **own}} if variables else service
+    return {**resolved, "services": services}
+
+
+def _env_file(path: str, required: bool) -> dict[str, str]:
+    """Its variables, written as a resolved configuration has them: with $$ for $."""
+    if not required and not os.path.exists(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = parser.parse(stream.read()).values
+    except OSError as exc:
+        raise ProductionError.from_os(exc, "Correct env_file.") from exc
+    except ValueError as exc:
+        raise ProductionError(path, "is not UTF-8 text.", "Correct env_file.") from exc
+    return {name: value.replace("$", "$$") for name, value in values.items()}
+
+
+def _version(options: dict[str, t.Any], timeout: float) -> tuple[int, ...]:
+    """The Compose plug-in's version, (0, 0) for one that is not understood."""
+    found = _VERSION.match(_docker_compose(options, timeout, [], "version", "--short").decode("utf-8", "replace"))
+    return tuple(int(part) for part in found.groups()) if found else (0, 0)
+
+
 def _config(options: dict[str, t.Any], timeout: float, *flags: str) -> t.Any:
     """What `docker compose config` prints."""
-    command = ["docker", "compose"]
+    arguments = []
     for option, values in (
         ("--project-name", [options["project_name"]] if options["project_name"] else []),
         ("--file", options["files"]),
@@ -121,11 +160,20 @@ def _config(options: dict[str, t.Any], timeout: float, *flags: str) -> t.Any:
         ("--profile", options["profiles"]),
     ):
         for value in values:
-            command += [option, value]
-    culprit = " ".join(["docker compose config", *flags])
+            arguments += [option, value]
+    try:
+        return json.loads(_docker_compose(options, timeout, arguments, "config", "--format", "json", *flags))
+    except ValueError as exc:
+        culprit = " ".join(["docker compose config", *flags])
+        raise ProductionError(options["project_src"], f"{culprit} printed no JSON.", _REMEDY) from exc
+
+
+def _docker_compose(options: dict[str, t.Any], timeout: float, arguments: list[str], *command: str) -> bytes:
+    """What `docker compose <arguments> <command>` prints; raises `ProductionError` when it fails."""
+    culprit = " ".join(["docker compose", *command])
     try:
         ran = subprocess.run(
-            [*command, "config", "--format", "json", *flags],
+            ["docker", "compose", *arguments, *command],
             cwd=options["project_src"], env={**os.environ, "COMPOSE_ANSI": "never"}, stdin=subprocess.DEVNULL,
             capture_output=True, timeout=timeout, check=False,
         )
@@ -137,7 +185,4 @@ def _config(options: dict[str, t.Any], timeout: float, *flags: str) -> t.Any:
     if ran.returncode:
         told = _redact.printable(_redact.redact(ran.stderr.decode("utf-8", "replace"))).strip()[-500:]
         raise ProductionError(options["project_src"], f"{culprit} failed: {told}", _REMEDY)
-    try:
-        return json.loads(ran.stdout)
-    except ValueError as exc:
-        raise ProductionError(options["project_src"], f"{culprit} printed no JSON.", _REMEDY) from exc
+    return ran.stdout

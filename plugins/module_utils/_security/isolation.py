@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._security.observation import Check
@@ -22,10 +23,15 @@ _HOST_CAPABILITIES = frozenset(
     """.split()
 )
 # the folder itself in any mode, what is below it when it can be written to
-_SYSTEM = tuple("/bin /boot /dev /etc /lib /lib64 /proc /root /sbin /sys /usr /var/lib/docker".split())
+_SYSTEM = tuple(
+    "/bin /boot /dev /etc /lib /lib64 /proc /root /sbin /sys /usr /var/lib/containerd /var/lib/docker".split()
+)
 _WHOLE = ("/", "/home", "/var", "/var/lib", "/run", "/var/run", "/opt", "/srv")  # too much of the host at once
-_HARMLESS_PATHS = ("/dev/shm", "/dev/log", "/dev/null", "/var/lib/docker/volumes")
+_HARMLESS_PATHS = ("/dev/log", "/dev/null", "/var/lib/docker/volumes")
 _SECRET_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/root/.ssh", "/etc/docker")
+_SECRET_FOLDERS = re.compile(r"/home/[^/]+/\.(?:ssh|gnupg|aws|azure|kube|docker|config/gcloud)(?:/|\Z)")
+# sockets of services that run as root; whoever may connect to one may not care whether it is read-only
+_RUNTIME = re.compile(r"(?:/var)?/run/(?:systemd|dbus|[^/]+\.sock)(?:/|\Z)")
 _UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined")
 
 
@@ -47,6 +53,8 @@ def devices(workload: Workload) -> t.Iterator[str]:
     for device in workload.devices:
         if posixpath.normpath(device) not in _HARMLESS_DEVICES:
             yield f"gets the device {device}"
+    for rule in workload.device_rules:
+        yield f"may make devices of its own ({rule})"
 
 
 def host_capabilities(workload: Workload) -> t.Iterator[str]:
@@ -59,7 +67,8 @@ def host_paths(workload: Workload) -> t.Iterator[str]:
     for mount in workload.mounts:
         source = _path(mount)
         told = f"mounts {source}" + ("" if mount.read_only else " writable")
-        if source in _WHOLE or source in _SYSTEM or _within(source, _SECRET_FILES):
+        secret = _within(source, _SECRET_FILES) or _SECRET_FOLDERS.match(source) or _RUNTIME.match(source)
+        if source in _WHOLE or source in _SYSTEM or (secret and not source.endswith(_SOCKETS)):
             yield told
         elif not mount.read_only and _within(source, _SYSTEM) and not _within(source, _HARMLESS_PATHS):
             yield told

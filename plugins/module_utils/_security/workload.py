@@ -71,6 +71,7 @@ class Workload:
     cap_add: list[str] = dataclasses.field(default_factory=list)
     cap_drop: list[str] = dataclasses.field(default_factory=list)
     devices: list[str] = dataclasses.field(default_factory=list)
+    device_rules: list[str] = dataclasses.field(default_factory=list)
     mounts: list[Mount] = dataclasses.field(default_factory=list)
     namespaces: dict[str, str] = dataclasses.field(default_factory=dict)
     security_opt: list[str] = dataclasses.field(default_factory=list)
@@ -118,6 +119,7 @@ def from_service(
         cap_add=_capabilities(service.get("cap_add")),
         cap_drop=_capabilities(service.get("cap_drop")),
         devices=[_device(one) for one in service.get("devices") or []],
+        device_rules=list(service.get("device_cgroup_rules") or []),
         mounts=list(_service_mounts(service, project)),
         namespaces={
             "network": service.get("network_mode") or "",
@@ -158,6 +160,7 @@ def from_container(
         cap_add=_capabilities(host.get("CapAdd")),
         cap_drop=_capabilities(host.get("CapDrop")),
         devices=[one["PathOnHost"] for one in host.get("Devices") or []],
+        device_rules=list(host.get("DeviceCgroupRules") or []),
         mounts=[
             Mount(one.get("Source") or "", one["Destination"], not one.get("RW", True), one.get("Propagation") or "")
             for one in container.get("Mounts") or []

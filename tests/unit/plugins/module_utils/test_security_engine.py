@@ -39,12 +39,14 @@ def check(tmp_path):
 
 @pytest.fixture()
 def docker(tmp_path, monkeypatch):
-    """A `docker` that prints what a test puts into `resolved` and `written`; its arguments are in `asked`."""
+    """A `docker` that prints what is in `resolved`, `written` and `version`; its arguments are in `asked`."""
+    (tmp_path / "version").write_text("2.26.1-4", encoding="utf-8")
     script = tmp_path / "bin" / "docker"
     script.parent.mkdir()
     script.write_text(
         f'#!/bin/sh\necho "$PWD $*" >> {tmp_path}/asked\n'
-        f'case "$*" in *--no-interpolate*) cat {tmp_path}/written;; *) cat {tmp_path}/resolved;; esac\n',
+        f'case "$*" in *--no-interpolate*) asked=written;; *version*) asked=version;; *) asked=resolved;; esac\n'
+        f'cat {tmp_path}/$asked\n',
         encoding="utf-8",
     )
     script.chmod(0o755)
@@ -154,7 +156,33 @@ def test_a_project_is_asked_for_twice(check, docker):
     assert statuses(found) == {"SEC133": "fail"} and SECRET not in repr(found)
     asked = (docker / "asked").read_text(encoding="utf-8").splitlines()
     first = f"{docker} compose --project-name shop --file a.yaml --env-file x.env --profile p config --format json"
-    assert asked == [first, f"{first} --no-interpolate"]
+    assert asked == [first, f"{docker} compose version --short", f"{first} --no-interpolate"]
+
+
+@pytest.mark.parametrize("version, told", [
+    ("2.26.1-4", False), ("v2.34.0", False), ("dev", False),
+    ("v2.35.0", True), ("2.40.3-desktop.1", True), ("5.5.0", True),
+])
+def test_env_files_are_no_part_of_what_is_written(check, docker, version, told):
+    (docker / "version").write_text(version + "\n", encoding="utf-8")
+    (docker / "resolved").write_text(json.dumps(project()), encoding="utf-8")
+    (docker / "written").write_text(json.dumps({"services": {"app": {}, "db": {}, "cache": {}}}), encoding="utf-8")
+    assert not statuses(check(project_src=str(docker)))
+    last = (docker / "asked").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.endswith(" --no-interpolate --no-env-resolution" if told else " --no-interpolate")
+
+
+def test_an_env_file_that_compose_leaves_alone_is_read(check, docker):
+    (docker / "app.env").write_text("API_TOKEN=changeme\nSECRET_KEY='$short$'\n", encoding="utf-8")
+    files = [{"path": str(docker / "app.env"), "required": True}, {"path": str(docker / "none.env"), "required": False}]
+    resolved = project(env_file=files, environment={"API_TOKEN": SECRET})  # `environment` wins
+    (docker / "resolved").write_text(json.dumps(resolved), encoding="utf-8")
+    (docker / "written").write_text(json.dumps({"services": {"app": {}, "db": {}, "cache": {}}}), encoding="utf-8")
+    rows = [row for row in check(project_src=str(docker))["results"] if row["status"] == "fail"]
+    assert [row["message"] for row in rows] == ["app: SECRET_KEY is shorter than 16 characters"]
+    (docker / "app.env").unlink()
+    row = check(project_src=str(docker))["results"][0]
+    assert row["status"] == "error" and "app.env: No such file" in row["message"]
 
 
 @pytest.mark.parametrize("script, told", [
