@@ -128,10 +128,10 @@ FORMATS: dict[str, t.Callable[[Document], Document]] = {"slack": as_slack, "json
 
 def _headline(told: Document) -> str:
     mark = f"{_MARKS[told['overall_status']]} {told['stack']}: {told['event']}"
-    if "failure" in told:
-        failure = told["failure"]
-        at, on = (f" {word} {failure[key]}" if key in failure else "" for word, key in (("at", "gate"), ("on", "host")))
-        return f"{mark} failed{at}{on}"
+    failure = told.get("failure", {})
+    if "gate" in failure:
+        host = f" on {failure['host']}" if "host" in failure else ""
+        return f"{mark} failed at {failure['gate']}{host}"
     if "total_checks" not in told:
         return f"{mark} {told['overall_status']}"
     skipped = f" ({told['skipped_checks']} skipped)" if told.get("skipped_checks") else ""

@@ -47,7 +47,8 @@ def fields(message):
         ),
         ({"report": {**GOOD, "overall_status": "NOT_READY"}, "event": "test"}, "❌ shop: test NOT_READY", "danger"),
         ({"failure": {"gate": "rollout", "host": "app1"}}, "❌ shop: deploy failed at rollout on app1", "danger"),
-        ({"failure": {"msg": "no"}, "report": GOOD}, "❌ shop: deploy failed", "danger"),
+        ({"failure": {"gate": "lock"}, "report": GOOD}, "❌ shop: deploy failed at lock", "danger"),
+        ({"failure": {"msg": "no"}, "report": GOOD}, "❌ shop: deploy NOT_READY, 15/15 checks passed", "danger"),
         ({}, "❌ shop: deploy NOT_READY", "danger"),
     ],
 )
