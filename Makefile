@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 COLLECTION := .build/ansible_collections/tria/production
+WORKFLOWS := .github/workflows/ci.yml examples/ci/github-actions.yml
 APP_VENV := $(CURDIR)/.build/app-venv
 INVENTORY ?= inventories/local
 PYTHON ?= python3
@@ -50,8 +51,11 @@ test: lint sanity unit app integration molecule ## Everything that proves it
 
 test-all: test ## The slow suites too
 
-lint: venv ## ansible-lint, profile production
+lint: venv ## ansible-lint, profile production; workflows and templates for CI
 	ansible-lint --offline --profile production
+	check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	check-jsonschema --builtin-schema vendor.gitlab-ci examples/ci/gitlab-ci.yml
+	zizmor --offline --quiet $(WORKFLOWS)
 
 sanity: venv ## ansible-test sanity
 	tests/sanity/run
