@@ -90,7 +90,6 @@ def fixture_play(tmp_path: pathlib.Path) -> t.Callable[..., str]:
     def play(url: str, *arguments: str, **variables: t.Any) -> str:
         given = {"notification_stack": "shop", "notification_report": REPORT}
         given["notification_secrets"] = ["c4n4ry-password"]
-        given["notification_webhook_url"] = "{{ lookup('ansible.builtin.env', 'NOTIFICATION_WEBHOOK_URL') }}"
         (tmp_path / "given.json").write_text(json.dumps({**given, **variables}))
         command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", "a,b"]
         command += ["-e", f"@{tmp_path}/given.json"]
