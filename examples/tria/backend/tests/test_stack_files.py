@@ -15,14 +15,15 @@ from servers import BACKEND
 
 STACK = BACKEND.parent
 COMPOSE = (STACK / "compose.yaml").read_text()
+COMPOSE_TLS = (STACK / "compose.tls.yaml").read_text()
 # Set by `docker compose` itself or by whoever builds the images, not by an operator.
 NOT_IN_ENV_FILE = {"COMPOSE_PROJECT_NAME", "IMAGE_TAG"}
 
 
 def interpolated() -> dict[str, bool]:
-    """Variables of the Compose file, and whether it requires them."""
+    """Variables of the Compose files, and whether they require them."""
     found: dict[str, bool] = {}
-    for name, required in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)(:\?)?", COMPOSE):
+    for name, required in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)(:\?)?", COMPOSE + COMPOSE_TLS):
         found[name] = found.get(name, False) or bool(required)
     return {name: required for name, required in found.items() if name not in NOT_IN_ENV_FILE}
 
