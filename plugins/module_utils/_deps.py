@@ -15,6 +15,7 @@ from ansible.module_utils.basic import missing_required_lib
 
 # import name -> (distribution name on PyPI, Debian package)
 LIBRARIES = {
+    "cryptography": ("cryptography", "python3-cryptography"),
     "dns": ("dnspython", "python3-dnspython"),
     "docker": ("docker", "python3-docker"),
     "psycopg2": ("psycopg2-binary", "python3-psycopg2"),
