@@ -19,6 +19,7 @@ from ansible_collections.tria.production.plugins.module_utils._probes._base impo
 from ansible_collections.tria.production.plugins.module_utils._probes._events import ContainerEvents
 from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool
 from ansible_collections.tria.production.plugins.module_utils._waiting_io import Hub, Knock
+from ansible_collections.tria.production.plugins.module_utils._waiting_progress import Progress
 from ansible_collections.tria.production.plugins.module_utils._waiting_watch import Settings, Watch
 
 _MAX_THREADS = 256  # a target that never answers holds a thread for its timeout; it must not hold up the others
@@ -34,12 +35,16 @@ _HOLD = 0.1  # s for which the verdict on a lost target is held, so that its cau
 
 
 def wait(
-    entries: list[dict[str, t.Any]], settings: Settings, secrets: t.Sequence[str] = (), check_mode: bool = False
+    entries: list[dict[str, t.Any]],
+    settings: Settings,
+    secrets: t.Sequence[str] = (),
+    check_mode: bool = False,
+    progress: str = "",
 ) -> dict[str, t.Any]:
     """Waits for all targets; returns the module's return values (`elapsed`, `overall_status`, `results`).
 
-    Raises `ProductionError`, with the same values and what is known of the culprit as details, when a critical target
-    did not get ready in time or never will.
+    Meanwhile the file `progress`, where one is named, says what is missing. Raises `ProductionError`, with the same
+    values and what is known of the culprit as details, when a critical target did not get ready in time or never will.
     """
     if settings.timeout <= 0 or settings.successes < 1 or not 0 < settings.interval_min <= settings.interval_max:
         raise ProductionError(
@@ -48,14 +53,16 @@ def wait(
         )
     targets = _probes.parse(entries)
     with Session(check_mode, [*secrets, *_probes.secrets_of(targets)]) as session:
-        watches, elapsed = _Waiter(targets, settings, session).run()
+        with Progress(progress, settings.timeout, session) as told:
+            watches, elapsed = _Waiter(targets, settings, session, told).run()
         return _waiting_report.conclude(watches, elapsed, settings.timeout, session)
 
 
 class _Waiter:
-    def __init__(self, targets: list[Target], settings: Settings, session: Session) -> None:
+    def __init__(self, targets: list[Target], settings: Settings, session: Session, progress: Progress) -> None:
         self._settings = settings
         self._session = session
+        self._progress = progress
         self._begun = time.monotonic()
         self._deadline = self._begun + settings.timeout
         self._watches = [Watch(target, settings, self._begun) for target in targets]
@@ -78,6 +85,7 @@ class _Waiter:
                     self._start(hub, pool)
                     if not self._over():  # a connect may have been answered at once
                         self._collect(hub, pool)
+                    self._progress.note(self._by_name.values())
                 elapsed = time.monotonic() - self._begun
             finally:
                 self._session.cancelled.set()
@@ -206,6 +214,8 @@ class _Waiter:
         ends += [watch.final_since + _HOLD for watch in self._watches if watch.dead and watch.final_since]
         if pool.backlog:
             ends.append(now + self._settings.interval_min)
+        if self._progress.due is not None:
+            ends.append(self._progress.due)
         return max(0.0, min(ends) - now)
 
 

@@ -52,6 +52,12 @@ options:
     description: Greatest number of seconds between two attempts.
     type: float
     default: 1.0
+  progress:
+    description:
+      - File on the host, in a folder that exists, in which the module writes down what it still waits for, at most once a
+        second and not within the first. It has mode 0600 and is removed at the end.
+      - Filled in by the action plugin while the callback plugin P(tria.production.gates#callback) shows the run.
+    type: path
 seealso:
   - module: tria.production.service_health
 """
@@ -258,13 +264,16 @@ def main() -> None:
             "startup_grace": {"type": "float", "default": 0.0},
             "interval_min": {"type": "float", "default": 0.02},
             "interval_max": {"type": "float", "default": 1.0},
+            "progress": {"type": "path"},
         },
         supports_check_mode=True,
     )
     options = module.params
     settings = _waiting.Settings(**{name: options[name] for name in times})
     try:
-        found = _waiting.wait(options["targets"], settings, options["secrets"], module.check_mode)
+        found = _waiting.wait(
+            options["targets"], settings, options["secrets"], module.check_mode, options["progress"] or ""
+        )
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     module.exit_json(changed=False, **found)
