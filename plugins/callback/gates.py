@@ -290,6 +290,8 @@ class CallbackModule(Default):
     def _checks(self, result: t.Any) -> None:
         """The results of a module that made checks; those of a loop are no such results."""
         found = _answer(result).get("results")
+        if "censored" in _answer(result):
+            return  # Ansible takes the checks for a loop's results and leaves them in
         if isinstance(found, list) and found and all(_lines.is_check(one) for one in found):
             found = _lines.worth_saying(found) if self._quiet else found
             self._write(self._words.checks(found, self._gate, _host(result) if self._several else ""))
@@ -349,7 +351,8 @@ def _looped(task: t.Any) -> bool:
 
 
 def _why(result: t.Any) -> str:
-    return _lines.failure_text(_answer(result), getattr(result, "exception", None))
+    answer = _answer(result)
+    return _lines.failure_text(answer, None if "censored" in answer else getattr(result, "exception", None))
 
 
 def _task(result: t.Any) -> t.Any:

@@ -23,7 +23,8 @@ def gate(name: str) -> dict:
 
 
 def answers(results: list[dict], **more: object) -> dict:
-    return {"name": "Check it", "answers": {"answer": {"results": results, **more.pop("answer", {})}, **more}}
+    answer = {"results": results, "msg": "checked", **more.pop("answer", {})}
+    return {"name": "Check it", "answers": {"answer": answer, **more}}
 
 
 def copy(plays: Plays) -> dict:
@@ -181,8 +182,8 @@ def test_quiet_shows_changes_failures_warnings_and_the_verdict(plays: Plays) -> 
     assert done.lines == [
         "  ~ here: Change something", "⚠ here: mind the gap", "⚠ API: slow (12ms)", "    took 3 s", "PRODUCTION READY",
     ]  # fmt: skip
-    assert plays.run([*tasks, answers([BAD], fail=True)], TRIA_VIEW="quiet").lines[-5:-1] == [
-        "❌ Cache: redis", "    no", "    answer", "    Remedy: Start it.",
+    assert plays.run([*tasks, answers([BAD], fail=True)], TRIA_VIEW="quiet").lines[4:] == [
+        "❌ Cache: redis", "    no", "    answer", "    Remedy: Start it.", "❌ here: Check it", "checked",
     ]  # fmt: skip
 
 

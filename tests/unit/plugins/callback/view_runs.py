@@ -57,7 +57,7 @@ def check(category: str, name: str, status: str = "pass", **more: object) -> dic
 
 @dataclasses.dataclass
 class Done:
-    """A run's exit status, what it printed (errors too), when each line came (s after the start), and its seconds."""
+    """A run's exit status, what it printed (errors too), and its seconds."""
 
     status: int
     output: str
@@ -87,9 +87,9 @@ class Plays:
             "name": "A play",
             "hosts": "all",
             "gather_facts": False,
-            "vars": {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"},
             "tasks": tasks,
             **play,
+            "vars": {"ansible_python_interpreter": sys.executable, "ansible_connection": "local", **play.get("vars", {})},
         }
         (self.folder / "play.yml").write_text(json.dumps([whole]), encoding="utf-8")
         return [PROGRAM, "-i", f"{hosts},", str(self.folder / "play.yml"), *options]
