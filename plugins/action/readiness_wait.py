@@ -41,6 +41,7 @@ class ActionModule(ActionBase):
     def _watched(self, board: Board, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         path = f"/tmp/.readiness-{secrets.token_hex(16)}"
         note = note_name(self._task._uuid, task_vars.get("inventory_hostname", ""))
+        board.write(note, {"names": _names(self._task.args.get("targets"))})
         over = threading.Event()
         # A daemon: when the module is done, nothing waits for a look that is still under way.
         threading.Thread(target=self._pass_on, args=(board, note, path, over), daemon=True).start()
@@ -72,3 +73,8 @@ class ActionModule(ActionBase):
         look._connection = copy.copy(self._connection)
         look._connection.become = copy.copy(self._connection.become)
         return look
+
+
+def _names(targets: t.Any) -> list[str]:
+    """Whatever the task has there; the module says what is wrong with it."""
+    return [str(one.get("name")) for one in targets if isinstance(one, dict)] if isinstance(targets, list) else []

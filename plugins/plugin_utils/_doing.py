@@ -13,7 +13,8 @@ from ansible.template import Templar
 
 from ansible_collections.tria.production.plugins.plugin_utils._lines import one_line
 
-# By module: what it does, and the option that says on what. Options that may hold a secret are not here.
+# By module: what it does, and the option that says on what. Not here are options that may hold a secret, and those that
+# take long to template: a wait names its targets itself, on the board.
 DOING = {
     "acme_certificate": ("obtaining a certificate", ""),
     "apt": ("installing packages", "name"),
@@ -23,9 +24,9 @@ DOING = {
     "package": ("installing packages", "name"),
     "pg_backup": ("backing up database", "dbname"),
     "pip": ("installing Python packages", "name"),
-    "readiness_wait": ("waiting for", "targets"),
+    "readiness_wait": ("waiting for", ""),
     "security_check": ("checking the security of the stack", ""),
-    "service_health": ("checking", "targets"),
+    "service_health": ("checking the running stack", ""),
     "source_archive": ("packing", "src"),
 }
 # The same modules asked for something else.
@@ -34,7 +35,7 @@ _OTHERWISE = {
     ("docker_compose_v2", "state", "stopped"): "stopping the services of",
 }
 _MOST = 8  # names in a line
-_NAMELESS = {"starting the services of": "starting services", "waiting for": "waiting until everything is ready", "checking": "checking the stack"}
+_NAMELESS = {"starting the services of": "starting services", "waiting for": "waiting until everything is ready"}
 
 
 class Doing(t.NamedTuple):
@@ -91,6 +92,4 @@ def _loop_variable(task: t.Any) -> str:
 
 
 def _names(value: t.Any) -> tuple[str, ...]:
-    """Of a name, a list of names or a list of things that have one."""
-    entries = value if isinstance(value, list) else [value]
-    return tuple(one_line(one.get("name", "?") if isinstance(one, dict) else one) for one in entries)
+    return tuple(one_line(one) for one in (value if isinstance(value, list) else [value]))

@@ -115,7 +115,13 @@ class Live:
         new = [one for one in self._steps.values() if one.doing.verb and not one.said and now - one.started > _FIRST_WORD]
         for one in new:
             one.said = True
+            names = self._noted(one).get("names", [])
+            if names:
+                one.doing = one.doing._replace(names=tuple(map(one_line, names)))
         return self._lines(new, lambda step: str(step.doing))
+
+    def _noted(self, step: Step) -> dict[str, t.Any]:
+        return self._board.read(step.note) if self._board else {}
 
     def _more_words(self) -> list[Line]:
         now = time.monotonic()
@@ -125,12 +131,12 @@ class Live:
         return self._lines(old, lambda step: f"still {self._progress(step, now)}")
 
     def _progress(self, step: Step, now: float) -> str:
-        note = self._board.read(step.note) if self._board else {}
+        note = self._noted(step)
         took = seconds(now - step.started)
         attempts = f", {step.attempts}" if step.attempts else ""
         if "trouble" in note:
             return f"{step.now()} · {took} (what is missing cannot be seen: {one_line(note['trouble'])[:_WHY]})"
-        if "timeout" not in note:
+        if "pending" not in note:
             return f"{step.now()}{attempts} · {took}"
         missing = [f"{one_line(one['name'])} ({one_line(one['why'])[:_WHY]})" for one in note["pending"]]
         missing += ["…"] * note["more"]

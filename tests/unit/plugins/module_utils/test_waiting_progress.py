@@ -18,22 +18,18 @@ import threading
 import time
 
 import pytest
+from probe_peers import entries, free_port
+from waiting_peers import http, tcp
 
-from ansible_collections.tria.production.plugins.module_utils import _waiting
+from ansible_collections.tria.production.plugins.module_utils import _probes, _waiting
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Session
 from ansible_collections.tria.production.plugins.module_utils._waiting_progress import Progress
 from ansible_collections.tria.production.plugins.module_utils._waiting_watch import Settings, Watch
 
 
-def closed_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def target(name: str, port: int) -> dict:
-    return {"name": name, "critical": True, "timeout": 5.0, "tcp": {"host": "127.0.0.1", "port": port}}
+def wait(progress: pathlib.Path, timeout: float, *targets: dict) -> None:
+    _waiting.wait(entries(*targets), Settings(timeout=timeout), progress=str(progress))
 
 
 class Looker(threading.Thread):
@@ -63,10 +59,9 @@ def looker(tmp_path: pathlib.Path):
 
 def test_it_names_what_is_missing_at_most_once_a_second(looker: Looker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
-        port = closed_port()
-        entries = [target("there", there.getsockname()[1]), target("late", port)]
+        port = free_port()
         with pytest.raises(ProductionError):
-            _waiting.wait(entries, Settings(timeout=3.5), progress=str(looker.path))
+            wait(looker.path, 3.5, tcp(there.getsockname()[1], "there"), tcp(port, "late"))
 
     states = [json.loads(state) for state in looker.states]
     assert len(states) == 3 and looker.modes == {0o600}
@@ -79,17 +74,15 @@ def test_it_names_what_is_missing_at_most_once_a_second(looker: Looker) -> None:
 
 def test_a_short_wait_writes_nothing(looker: Looker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
-        _waiting.wait([target("there", there.getsockname()[1])], Settings(timeout=5), progress=str(looker.path))
+        wait(looker.path, 5, tcp(there.getsockname()[1]))
     assert not looker.states and not looker.modes
 
 
 def test_a_wait_in_which_nothing_happens_is_written_down_too(looker: Looker) -> None:
     """An attempt that hangs wakes nobody up."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        url = f"http://127.0.0.1:{mute.getsockname()[1]}/"
-        entry = {"name": "mute", "critical": True, "timeout": 5.0, "http": {"url": url}}
         with pytest.raises(ProductionError):
-            _waiting.wait([entry], Settings(timeout=2.5), progress=str(looker.path))
+            wait(looker.path, 2.5, http(mute.getsockname()[1], "mute"))
     assert [json.loads(state)["pending"] for state in looker.states] == [[{"name": "mute", "why": "no answer yet"}]] * 2
 
 
@@ -99,7 +92,7 @@ def test_what_was_there_before_is_not_touched(tmp_path: pathlib.Path, planted: s
     victim.write_text("precious", encoding="utf-8")
     (tmp_path / planted).symlink_to(victim)
     with pytest.raises(ProductionError):
-        _waiting.wait([target("late", closed_port())], Settings(timeout=1.5), progress=str(tmp_path / "progress"))
+        wait(tmp_path / "progress", 1.5, tcp(free_port()))
     assert victim.read_text(encoding="utf-8") == "precious" and (tmp_path / planted).is_symlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["victim", planted])
 
@@ -107,15 +100,15 @@ def test_what_was_there_before_is_not_touched(tmp_path: pathlib.Path, planted: s
 def test_a_file_that_cannot_be_written_does_not_harm_the_wait(tmp_path: pathlib.Path) -> None:
     begun = time.monotonic()
     with pytest.raises(ProductionError, match="not ready within"):
-        _waiting.wait([target("late", closed_port())], Settings(timeout=1.5), progress=str(tmp_path / "no" / "folder"))
+        wait(tmp_path / "no" / "folder", 1.5, tcp(free_port()))
     assert time.monotonic() - begun < 2.5
 
 
 def test_no_secret_and_no_control_character_is_written(tmp_path: pathlib.Path) -> None:
     settings = Settings(timeout=5)
     with Session(secrets=["hunter22"]) as session, Progress(str(tmp_path / "progress"), 5, session) as progress:
-        watch = Watch(_waiting._probes.parse([target("api", 1)])[0], settings, time.monotonic())
-        watch.seen = _waiting._probes.Observation("fail", "refused \x1b[31mhunter22")
+        watch = Watch(_probes.parse(entries(tcp(1, "api")))[0], settings, time.monotonic())
+        watch.seen = _probes.Observation("fail", "refused \x1b[31mhunter22")
         progress.due = 0.0
         progress.note([watch])
         [pending] = json.loads((tmp_path / "progress").read_text(encoding="utf-8"))["pending"]
@@ -125,8 +118,8 @@ def test_no_secret_and_no_control_character_is_written(tmp_path: pathlib.Path) -
 def test_it_is_removed_when_the_wait_is_ended_from_outside(tmp_path: pathlib.Path) -> None:
     program = (
         "from ansible_collections.tria.production.plugins.module_utils import _waiting\n"
-        f"entry = {target('late', closed_port())!r}\n"
-        f"_waiting.wait([entry], _waiting.Settings(timeout=30), progress={str(tmp_path / 'progress')!r})\n"
+        f"entries = {entries(tcp(free_port()))!r}\n"
+        f"_waiting.wait(entries, _waiting.Settings(timeout=30), progress={str(tmp_path / 'progress')!r})\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL) as process:
