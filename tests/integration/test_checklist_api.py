@@ -123,7 +123,7 @@ def test_the_run_says_what_failed_and_where(planted):
     _apis, run, report = planted
     assert run.returncode != 0 and report["overall_status"] == "NOT_READY" and "changed=0" in run.stdout
     assert "❌ API: API documentation" in run.stdout
-    assert "❌ Observability: Sentry error tracking: sentry.active is false instead of true Remedy: Read the body" in run.stdout
+    assert "❌ Observability: Sentry error tracking: sentry.active is false instead of true. Remedy: Read the body" in run.stdout
 
 
 def test_any_api_without_an_inventory(api, tmp_path):
