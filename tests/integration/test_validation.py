@@ -291,3 +291,21 @@ def test_an_interrupted_run_removes_its_account(guide):
             _health.check(validated.validated_parameters["targets"], seconds, "never")
             assert api.is_empty
     assert not [one for one in threading.enumerate() if one.name == "probe"]
+
+
+def test_targets_of_ones_own(tmp_path):
+    """Without the guide's: nothing is waited for. The result is there when the gate is closed, too."""
+    asked = {"name": "site", "max_ms": 0.001, "http": {"url": "{{ validation_api_url }}/health"}}
+    role = {"name": "tria.production.validation", "public": True}
+    look = {"ansible.builtin.include_role": role, "vars": {"validation_fail_on": "{{ closed }}"}, "name": "look"}
+    told = {"ansible.builtin.copy": {"content": "{{ validation_result | to_json }}", "dest": "{{ told }}", "mode": "0600"}}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"block": [look], "always": [told]}]}
+    (tmp_path / "own.yml").write_text(json.dumps([play]), encoding="utf-8")
+    with planted_api() as api:
+        options = {"validation_api_url": api.url, "validation_targets": [asked], "told": str(tmp_path / "told.json")}
+        for closed in ("unhealthy", "degraded"):
+            run = ansible(tmp_path, tmp_path / "own.yml", closed=closed, **options)
+            assert (run.status == 0) is (closed == "unhealthy"), run.output
+            result = json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))
+            assert result["overall_status"] == "degraded" and [one["name"] for one in result["results"]] == ["site"]
+            assert result["health"]["services"]["site"]["healthy"] is True
