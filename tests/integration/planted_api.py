@@ -21,9 +21,10 @@ METRICS = b"# TYPE requests_total counter\nrequests_total 1\n"
 
 
 class PlantedApi(http.server.ThreadingHTTPServer):
-    """`faults` are the switches. `accounts` has passwords by name, `uploads` (owner, content) by ID, `asked` all requests."""
+    """`faults` are the switches. `accounts` has passwords by name, `uploads` (owner, content) by ID."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, *faults: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -185,15 +186,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def post_upload(self) -> None:
         nobody = self.has("open upload") and "Authorization" not in self.headers
-        # The size is looked at before the body, who asks is too: what comes then is not waited for.
+        too_large = int(self.headers["Content-Length"]) > 2**20
+        # Of what is too large, only as much is read as is really sent.
+        body = self.rfile.read1(65536) if too_large else self.body()
         user = "nobody" if nobody else self.signed_in()
         if not user:
             return
-        if int(self.headers["Content-Length"]) > 2**20:
+        if too_large:
             self.close_connection = True
             return self.answer(*((201, {"id": "big"}) if self.has("any size") else (413, {"error": "too_large"})))
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-        form = email.message_from_bytes(head + self.body(), policy=email.policy.HTTP)
+        form = email.message_from_bytes(head + body, policy=email.policy.HTTP)
         file = next(part for part in form.iter_parts() if part.get_filename())
         if not file.get_filename().endswith(".txt") and not self.has("any type"):
             return self.answer(415, {"error": "type_not_allowed"})

@@ -32,12 +32,13 @@ REPORT = "deployment-validation-report"
 def ansible(folder: pathlib.Path, playbook: pathlib.Path, **variables: object) -> Run:
     """A playbook without an inventory, in a folder without anything."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment.update(ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".build"), ANSIBLE_NOCOLOR="1", COLUMNS="1000", PWD=str(folder))
-    environment.update(ANSIBLE_STDOUT_CALLBACK="tria.production.gates")
+    environment.update(ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".build"), ANSIBLE_STDOUT_CALLBACK="tria.production.gates")
+    environment.update(ANSIBLE_NOCOLOR="1", COLUMNS="1000", PWD=str(folder))
     command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-e", json.dumps(variables)]
     begun = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        check=False,
     )
     return Run(done.returncode, done.stdout + done.stderr, time.monotonic() - begun)
 
@@ -64,7 +65,8 @@ def personal_data(stack) -> list:
     rows = [stack.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables]
     client = docker.from_env()
     try:
-        [backend] = client.containers.list(filters={"label": [f"{_docker.PROJECT}={stack.name}", f"{_docker.SERVICE}=backend"]})
+        labels = [f"{_docker.PROJECT}={stack.name}", f"{_docker.SERVICE}=backend"]
+        [backend] = client.containers.list(filters={"label": labels})
         code, files = backend.exec_run(["find", "/data/uploads", "-type", "f"])
     finally:
         client.close()
@@ -298,7 +300,8 @@ def test_targets_of_ones_own(tmp_path):
     asked = {"name": "site", "max_ms": 0.001, "http": {"url": "{{ validation_api_url }}/health"}}
     role = {"name": "tria.production.validation", "public": True}
     look = {"ansible.builtin.include_role": role, "vars": {"validation_fail_on": "{{ closed }}"}, "name": "look"}
-    told = {"ansible.builtin.copy": {"content": "{{ validation_result | to_json }}", "dest": "{{ told }}", "mode": "0600"}}
+    result = "{{ validation_result | to_json }}"
+    told = {"ansible.builtin.copy": {"content": result, "dest": "{{ told }}", "mode": "0600"}}
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"block": [look], "always": [told]}]}
     (tmp_path / "own.yml").write_text(json.dumps([play]), encoding="utf-8")
     with planted_api() as api:

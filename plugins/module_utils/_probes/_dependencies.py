@@ -31,7 +31,7 @@ def check(targets: t.Mapping[str, Target]) -> None:
                 )
         if target.name in _reachable(target, targets):
             raise ProductionError(
-                target.name, "depends on itself, by way of depends_on or within.", "Take one dependency of the circle out."
+                target.name, "depends on itself (depends_on, within).", "Take one dependency of the circle out."
             )
 
 

@@ -86,7 +86,8 @@ def violations(options: dict[str, t.Any], answer: _http.Answer) -> list[str]:
     if options["contains"] is not None and options["contains"] not in answer.text:
         problems.append(f"the body does not contain {options['contains']!r}")
     if options["equals"] is not None and answer.body != options["equals"].encode():
-        problems.append(f"the body ({len(answer.body)} bytes) is not what it must be ({len(options['equals'].encode())})")
+        wanted = len(options["equals"].encode())
+        problems.append(f"the body ({len(answer.body)} bytes) is not what it must be ({wanted} bytes)")
     if options["json"] is not None:
         try:
             problems += differences(options["json"], answer.json())

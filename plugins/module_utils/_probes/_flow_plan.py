@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils._probes import _base, _flow_values, _http
 
 BUILT_IN = ("random", "timestamp")
-FILLED = ("path", "headers", "body", "contains", "equals", "json", "response_headers")  # where a step may refer to names
+FILLED = ("path", "headers", "body", "contains", "equals", "json", "response_headers")  # where a step may use names
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # of RFC 9110
 _MAX_CONCURRENCY = 64

@@ -32,7 +32,7 @@ _LEAST_RETRY = 0.1  # s; whoever says 0 shall not be asked without a break
 
 
 class Inner(t.NamedTuple):
-    """`run` is called with the values there are after the steps, and must not raise; `cleanup_timeout` is theirs (s)."""
+    """`run` is called with the values that the steps got, and must not raise; `cleanup_timeout` is theirs (s)."""
 
     run: t.Callable[[dict[str, t.Any]], None]
     cleanup_timeout: float

@@ -170,7 +170,7 @@ class _Socket:
 
 
 def _send(client: http.client.HTTPConnection, request: Request, path: str, headers: dict[str, str]) -> None:
-    """Sends a request. Who refuses one early may close before its body has arrived: the answer is there all the same."""
+    """Sends a request. Who refuses one early may close before its body has arrived: the answer is there anyway."""
     try:
         client.request(request.method, path, body=request.body, headers=headers)
     except (BrokenPipeError, ConnectionResetError):

@@ -82,7 +82,8 @@ _STEP_DOCUMENTATION = (
 _WITHOUT_DOCUMENTATION = """\
     without:
       description:
-        - Name of a value. The step is sent only if that was not captured, to get it in another way for the steps after it.
+        - Name of a value. The step is sent only if that was not captured, to get it in another way for the steps after
+          it.
       type: str
 """
 _ALL_STEPS = textwrap.indent(_STEP_DOCUMENTATION.lstrip("\n"), " " * 4)
@@ -95,8 +96,8 @@ flow:
     - Several HTTP requests in order, such as log in, create, fetch, delete. The flow is good when each step is.
     - Each run has cookies of its own. Each step opens a connection of its own; times include connecting and TLS.
     - Each attempt is a whole run, clean-up included. C(max_ms) of the target holds for all of it.
-    - A request that is refused with status 429 and a C(Retry-After) in seconds is sent again after that time, if there is
-      so much left and 429 is not what is expected. The time is C(refused_ms) of the step, and no part of its duration.
+    - A request that is refused with status 429 and a C(Retry-After) in seconds is sent again after that time, if so much
+      is left and 429 is not what is expected. The time is C(refused_ms) of the step, and no part of its duration.
     - In path, headers, body and expectations, C(${{name}}) stands for a value from O(targets[].flow.vars), a captured
       one, C(${{random}}) (16 hexadecimal digits, others in each run) or C(${{timestamp}}) (seconds since 1970);
       C($$) stands for C($).
@@ -276,7 +277,7 @@ def _need(options: dict[str, t.Any], outer: _flow_run.Outer | None) -> None:
     needed = _flow_values.names([texts, options["headers"], options["vars"]]) - own
     missing = sorted(needed - set(outer.values)) if outer else []
     if missing and outer:
-        raise ProductionError("not run", f"{outer.name} has not captured {', '.join(missing)}", "See what failed there.")
+        raise ProductionError("not run", f"{outer.name} has not captured {', '.join(missing)}", "See there.")
 
 
 def _once(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:

@@ -114,7 +114,8 @@ def test_what_is_not_configured_around_it_is_skipped_in_it():
 def test_flows_in_flows_in_flows():
     with shop() as site:
         up = inner(site, "up", UPLOAD, flow={"cleanup": [DELETE]})
-        deep = inner(site, "deep", {"name": "fetch", "path": "/files/${id}", "equals": "hello"}, ME, flow={"within": "up"})
+        fetch = {"name": "fetch", "path": "/files/${id}", "equals": "hello"}
+        deep = inner(site, "deep", fetch, ME, flow={"within": "up"})
         assert status(look_at(deep, up, account(site))) == dict.fromkeys(("deep", "up", "account"), "pass")
         assert not site.files
 
@@ -126,7 +127,8 @@ def test_at_the_deadline_each_cleans_up():
         begun = time.monotonic()
         seen = look_at(account(site), slow, inner(site, "late", ME), seconds=0.4)
         assert time.monotonic() - begun < 2
-        assert {seen["slow"]["status"], seen["late"]["status"]} <= {"fail", "error"} and not site.files and "GET /logout" in site.asked
+        assert {seen["slow"]["status"], seen["late"]["status"]} <= {"fail", "error"}
+        assert not site.files and "GET /logout" in site.asked
     assert not [one for one in threading.enumerate() if one.name == "probe"]
 
 
@@ -135,7 +137,8 @@ def test_at_the_deadline_each_cleans_up():
     [
         ([{"name": "a", "flow": {"url": "http://x", "within": "b", "steps": [ME]}}], "within names b, which is no"),
         (
-            [{"name": "a", "flow": {"url": "http://x", "within": "b", "steps": [ME]}}, {"name": "b", "tcp": {"port": 1}}],
+            [{"name": "a", "flow": {"url": "http://x", "within": "b", "steps": [ME]}},
+             {"name": "b", "tcp": {"port": 1}}],
             "within names b, which is no",
         ),
         (
