@@ -77,6 +77,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer("DELETE")
 
     def do_OPTIONS(self) -> None:
+        self.server.asked.append(f"OPTIONS {self.path}")
         self._send(204, None)
 
     def _answer(self, method: str) -> None:
