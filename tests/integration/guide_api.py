@@ -11,7 +11,10 @@ import hashlib
 import hmac
 import http.server
 import json
+import pathlib
 import secrets
+import ssl
+import subprocess
 import threading
 import time
 
@@ -20,7 +23,9 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-EXPOSITION = '# HELP http_requests_total Requests\n# TYPE http_requests_total counter\nhttp_requests_total{status="200"} 4.0\n'
+EXPOSITION = (
+    '# HELP http_requests_total Requests\n# TYPE http_requests_total counter\nhttp_requests_total{status="200"} 4.0\n'
+)
 MAX_BODY = 10**6
 DOCS = "<!doctype html><title>API</title><p>The document is at /openapi.json</p>"
 
@@ -34,6 +39,7 @@ class GuideApi(http.server.ThreadingHTTPServer):
     def __init__(self, *faults: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults = faults
+        self.scheme = "http"
         self.key = secrets.token_bytes(32)
         self.accounts: set[str] = set()
         self.uploads: list[str] = []
@@ -42,14 +48,34 @@ class GuideApi(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
+
+    def serve_tls(self, folder: pathlib.Path) -> str:
+        """From now on only HTTPS, with a certificate that is its own authority; returns its path."""
+        certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=127.0.0.1"]
+            + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+            check=True,
+            capture_output=True,
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.scheme = "https"
+        return certificate
 
     def token(self, account: str) -> str:
-        text = ".".join(_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, {"sub": account}))
+        text = ".".join(
+            _encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, {"sub": account})
+        )
         return f"{text}.{self.signature(text)}"
 
     def signature(self, text: str) -> str:
         return _encoded(hmac.new(self.key, text.encode(), hashlib.sha256).digest())
+
+    def handle_error(self, *_args) -> None:
+        """Nothing: clients leave in the middle, and offer versions of TLS that are not spoken here."""
 
     def close(self) -> None:
         self.shutdown()

@@ -13,7 +13,9 @@ from checklist_report import CATEGORIES, checks, report_in
 from deployed_stack import snapshot
 
 # What is of the machine that the tests run on, and not of the stack.
-OF_THE_MACHINE = {f"Security: {name} (host)" for name in ("SEC304 Disks", "SEC305 Clock synchronised", "SEC307 Security updates")}
+OF_THE_MACHINE = {
+    f"Security: {name} (host)" for name in ("SEC304 Disks", "SEC305 Clock synchronised", "SEC307 Security updates")
+}
 # What a container is that nobody meant, and that was started with --privileged.
 OF_THE_ROGUE = (
     "SEC102 No privileged containers", "SEC107 seccomp, AppArmor and SELinux on", "SEC113 Capabilities dropped",
@@ -29,7 +31,9 @@ def fixture_rogue(stack):
     client = docker.from_env()
     labels = {_docker.PROJECT: stack.name, _docker.SERVICE: "rogue", "com.docker.compose.oneoff": "False"}
     image = stack.containers()["openai-sandbox"]["Image"]
-    container = client.containers.run(image, ["sleep", "600"], detach=True, privileged=True, labels=labels, name=f"{stack.name}-rogue")
+    container = client.containers.run(
+        image, ["sleep", "600"], detach=True, privileged=True, labels=labels, name=f"{stack.name}-rogue"
+    )
     yield container
     container.remove(force=True)
     client.close()
@@ -38,10 +42,14 @@ def fixture_rogue(stack):
 @pytest.fixture(name="broken_database")
 def fixture_broken_database(stack):
     """The catalog is empty, and the schema is a migration behind."""
-    (head,), = stack.sql("SELECT version_num FROM alembic_version")
-    stack.sql("CREATE TABLE kept_catalog AS TABLE catalog; DELETE FROM catalog; UPDATE alembic_version SET version_num = '0002'")
+    ((head,),) = stack.sql("SELECT version_num FROM alembic_version")
+    stack.sql(
+        "CREATE TABLE kept_catalog AS TABLE catalog; DELETE FROM catalog; UPDATE alembic_version SET version_num = '0002'"
+    )
     yield
-    stack.sql(f"INSERT INTO catalog SELECT * FROM kept_catalog; DROP TABLE kept_catalog; UPDATE alembic_version SET version_num = '{head}'")
+    stack.sql(
+        f"INSERT INTO catalog SELECT * FROM kept_catalog; DROP TABLE kept_catalog; UPDATE alembic_version SET version_num = '{head}'"
+    )
 
 
 def test_the_good_stack_is_ready_and_nothing_changes(stack):
@@ -54,13 +62,26 @@ def test_the_good_stack_is_ready_and_nothing_changes(stack):
     assert report["release"] == stack.current and report["stack"] == stack.name and report["total_checks"] > 100
     for category in CATEGORIES:
         assert any(row["status"] == "pass" for row in report["categories"][category]), category
-    assert (snapshot(stack.root), snapshot(stack.facts), stack.sql("SELECT count(*) FROM users"), stack.running()) == before
+    assert (
+        snapshot(stack.root),
+        snapshot(stack.facts),
+        stack.sql("SELECT count(*) FROM users"),
+        stack.running(),
+    ) == before
     skipped = {row["name"] for rows in report["categories"].values() for row in rows if row["status"] == "skip"}
-    assert {"SENTRY_DSN configured", "Sentry error tracking", "PostHog analytics", "Supabase integration", "CDN integration"} < skipped
+    assert {
+        "SENTRY_DSN configured",
+        "Sentry error tracking",
+        "PostHog analytics",
+        "Supabase integration",
+        "CDN integration",
+    } < skipped
 
 
 def test_every_fault_of_a_broken_stack_is_found(stack, rogue, broken_database):
-    run = stack.playbook("checklist", environment={"JWT_SECRET_KEY": None, "BHIV_STORAGE_BACKEND": "s3", "MAX_UPLOAD_SIZE_MB": 7})
+    run = stack.playbook(
+        "checklist", environment={"JWT_SECRET_KEY": None, "BHIV_STORAGE_BACKEND": "s3", "MAX_UPLOAD_SIZE_MB": 7}
+    )
     assert run.status != 0 and run.changed == 0
     assert checks(report_in(stack.folder), "localhost", *BAD) - OF_THE_MACHINE == {
         "Environment: JWT_SECRET_KEY configured",

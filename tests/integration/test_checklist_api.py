@@ -61,6 +61,7 @@ FAULTS: dict[str, set[str]] = {
     "s3_down": {"Storage: Storage backend S3"},
     "disk_full": {"Storage: Free space"},
 }  # fmt: skip
+BAD = ("fail", "error", "warn")
 UNHURRIED = dict.fromkeys(("health", "detailed", "docs", "metrics", "performance", "prometheus", "storage"), 60000)
 
 
@@ -101,7 +102,9 @@ def fixture_planted(tmp_path_factory):
     apis = {fault: GuideApi(fault) for fault in FAULTS}
     hosts = {fault: {"deploy_url": one.url, "checklist_max_ms": UNHURRIED} for fault, one in apis.items()}
     hosts["health_slow"]["checklist_max_ms"] = {**UNHURRIED, "health": 600}
-    inventory = {"stack": {"hosts": hosts, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
+    inventory = {
+        "stack": {"hosts": hosts, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    }
     (folder / "inventory.yml").write_text(json.dumps(inventory), encoding="utf-8")
     run = checklist(folder, "-i", str(folder / "inventory.yml"), "--forks=3")
     yield apis, run, report_in(folder)
@@ -112,7 +115,7 @@ def fixture_planted(tmp_path_factory):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_and_nothing_else(planted, fault):
     apis, _run, report = planted
-    assert checks(report, fault, "fail", "error", "warn") == FAULTS[fault]
+    assert checks(report, fault, *BAD) == FAULTS[fault]
     assert checks(report, fault, "error") == set()
     assert checks(report, fault, "warn") == (FAULTS[fault] if fault == "health_slow" else set())
     left = 2 if fault in ("deletion_500", "token_ignored") else 0  # who sent the token is not known
@@ -123,7 +126,10 @@ def test_the_run_says_what_failed_and_where(planted):
     _apis, run, report = planted
     assert run.returncode != 0 and report["overall_status"] == "NOT_READY" and "changed=0" in run.stdout
     assert "❌ API: API documentation" in run.stdout
-    assert "❌ Observability: Sentry error tracking: sentry.active is false instead of true. Remedy: Read the body" in run.stdout
+    assert (
+        "❌ Observability: Sentry error tracking: sentry.active is false instead of true. Remedy: Read the body"
+        in run.stdout
+    )
 
 
 def test_any_api_without_an_inventory(api, tmp_path):
@@ -131,7 +137,11 @@ def test_any_api_without_an_inventory(api, tmp_path):
     run = checklist(tmp_path, api_url=good.url, checklist_max_ms=UNHURRIED)
     assert run.returncode == 0, run.stdout
     report = report_in(tmp_path)
-    assert report["overall_status"] == "READY" and list(report["categories"]) == list(CATEGORIES) and "changed=0" in run.stdout
+    assert (
+        report["overall_status"] == "READY"
+        and list(report["categories"]) == list(CATEGORIES)
+        and "changed=0" in run.stdout
+    )
     assert f"OVERALL STATUS: {report['total_checks']}/{report['total_checks']} checks passed" in run.stdout
     assert "🎉 ✓ PRODUCTION READY!" in run.stdout and not good.accounts and not good.uploads
     assert report["stack"] == report["release"] == good.url.rpartition("/")[2].replace(":", "-")
@@ -139,12 +149,19 @@ def test_any_api_without_an_inventory(api, tmp_path):
         f"production-readiness-report.{extension}" for extension in ("json", "xml", "html")
     }
     # what is not configured, or cannot be seen from outside, is neither passed nor silent
-    skipped = {row["name"]: row["message"] for rows in report["categories"].values() for row in rows if row["status"] == "skip"}
+    skipped = {
+        row["name"]: row["message"] for rows in report["categories"].values() for row in rows if row["status"] == "skip"
+    }
     unseen = ("Environment variables", "Deployed release", "PostgreSQL connection", "Schema", "Migrations status",
               "Security of compose", "Security of containers", "Security of host")  # fmt: skip
     assert {skipped.pop(name) for name in unseen} == {"no stack is given: this cannot be seen from outside"}
-    assert skipped["Sentry error tracking"] == "Sentry is not configured" and skipped["CDN integration"] == "no CDN is configured"
-    assert {"PostHog analytics", "Supabase integration", "Storage backend S3", "Storage backend Supabase"} < set(skipped)
+    assert (
+        skipped["Sentry error tracking"] == "Sentry is not configured"
+        and skipped["CDN integration"] == "no CDN is configured"
+    )
+    assert {"PostHog analytics", "Supabase integration", "Storage backend S3", "Storage backend Supabase"} < set(
+        skipped
+    )
     assert all(skipped.values())
 
 
@@ -166,6 +183,14 @@ def test_an_account_that_is_given_is_signed_in_with_and_kept(api, tmp_path):
     assert run.returncode != 0 and "Auth: JWT issued and verified" in checks(report_in(tmp_path), "localhost", "fail")
     text = (tmp_path / "reports" / "latest" / "production-readiness-report.json").read_text(encoding="utf-8")
     assert "wrong-but-secret" not in text
+
+
+def test_an_api_with_a_certificate_of_its_own_authority(api, tmp_path):
+    one = api("good")
+    certificate = one.serve_tls(tmp_path)
+    run = checklist(tmp_path, api_url=one.url, checklist_ca_path=certificate, checklist_max_ms=UNHURRIED)
+    assert checks(report_in(tmp_path), "localhost", *BAD) == {"Security: SEC403 HSTS (front)"}, run.stdout
+    assert "Security: SEC401 TLS (front)" in checks(report_in(tmp_path), "localhost", "pass")
 
 
 def test_check_mode_sends_nothing_that_could_change_something(api, tmp_path):
@@ -196,7 +221,9 @@ def test_the_list_can_be_replaced_extended_and_left_out(api, tmp_path):
     assert run.returncode == 0, run.stdout
     assert {one for one in checks(report_in(tmp_path), "localhost", "pass") if "SEC4" not in one} == {"API: shop"}
     skipped = {"API documentation": "only inside the company"}
-    run = checklist(tmp_path, api_url=one.url, checklist_max_ms=UNHURRIED, checklist_extra_targets=[shop], checklist_skip=skipped)
+    run = checklist(
+        tmp_path, api_url=one.url, checklist_max_ms=UNHURRIED, checklist_extra_targets=[shop], checklist_skip=skipped
+    )
     assert run.returncode == 0, run.stdout
     assert "API: shop" in checks(report_in(tmp_path), "localhost", "pass")
     assert "API: API documentation" in checks(report_in(tmp_path), "localhost", "skip")
