@@ -60,14 +60,14 @@ def is_loopback(host: str) -> bool:
 def published_data(workload: Workload, _stack: Stack) -> t.Iterator[str]:
     for port in workload.ports:
         if not is_loopback(port.host) and _holds_data(workload, port):
-            yield f"publishes port {_numbers(port)} on {port.host or 'all addresses'}"
+            yield f"publishes {_numbers(port)} on {port.host or 'all addresses'}"
 
 
 def published_ports(workload: Workload, stack: Stack) -> t.Iterator[str]:
     for port in workload.ports:
         meant = all(number in stack.public_ports for number in range(port.first, port.last + 1))
         if not is_loopback(port.host) and not meant and not _holds_data(workload, port):
-            yield f"publishes port {_numbers(port)} on {port.host or 'all addresses'}"
+            yield f"publishes {_numbers(port)} on {port.host or 'all addresses'}"
 
 
 def weak_secret(workload: Workload, _stack: Stack) -> t.Iterator[str]:
@@ -142,7 +142,9 @@ def _holds_data(workload: Workload, port: Port) -> bool:
 
 
 def _numbers(port: Port) -> str:
-    return str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
+    if not port.first:
+        return f"any free port for {port.target}"
+    return f"port {port.first}" if port.first == port.last else f"port {port.first}-{port.last}"
 
 
 def _postgres_auth(environment: dict[str, str]) -> t.Iterator[str]:

@@ -33,6 +33,7 @@ _SECRET_FOLDERS = re.compile(r"/home/[^/]+/\.(?:ssh|gnupg|aws|azure|kube|docker|
 # sockets of services that run as root; whoever may connect to one may not care whether it is read-only
 _RUNTIME = re.compile(r"(?:/var)?/run/(?:systemd|dbus|[^/]+\.sock)(?:/|\Z)")
 _UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined")
+_IMPLIED = "label=disable"  # the Engine's own addition where that is shared which labels keep apart
 
 
 def docker_socket(workload: Workload) -> t.Iterator[str]:
@@ -81,8 +82,10 @@ def host_namespaces(workload: Workload) -> t.Iterator[str]:
 
 
 def confinement(workload: Workload) -> t.Iterator[str]:
+    shared = workload.privileged or "host" in (workload.namespaces.get("process"), workload.namespaces.get("IPC"))
     for option in workload.security_opt:
-        if option.replace(":", "=", 1).lower() in _UNCONFINED:
+        known = option.replace(":", "=", 1).lower()
+        if known in _UNCONFINED and not (shared and known == _IMPLIED):
             yield f"has {option}"
 
 

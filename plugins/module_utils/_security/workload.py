@@ -27,7 +27,7 @@ class Mount(t.NamedTuple):
 
 
 class Port(t.NamedTuple):
-    """A published port; `host` is empty for all addresses."""
+    """A published port; `host` is empty for all addresses, `first` and `last` 0 for whichever port is free."""
 
     host: str
     first: int
@@ -137,7 +137,7 @@ def from_service(
         tmpfs=_tmpfs(service.get("tmpfs")),
         log_driver=(service.get("logging") or {}).get("driver"),
         log_options=(service.get("logging") or {}).get("options") or {},
-        ports=[_published(port) for port in service.get("ports") or [] if port.get("published")],
+        ports=[_published(port) for port in service.get("ports") or []],
         environment=_environment(service),
         arguments=_service_arguments(service),
     )
@@ -283,7 +283,7 @@ def _tmpfs(entries: t.Any) -> dict[str, str]:
 
 
 def _published(port: dict[str, t.Any]) -> Port:
-    first, _dash, last = str(port["published"]).partition("-")
+    first, _dash, last = str(port.get("published") or 0).partition("-")
     return Port(port.get("host_ip") or "", int(first), int(last or first), int(port["target"]))
 
 

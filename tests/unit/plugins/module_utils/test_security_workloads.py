@@ -93,6 +93,7 @@ SERVICE_FAULTS = [
     ("read_only", {"read_only": False}),
     ("tmpfs_options", {"tmpfs": ["/tmp:rw,exec,size=16m"]}),
     ("published_ports", {"ports": [{"target": 8000, "published": "8000"}]}),
+    ("published_ports", {"ports": [{"target": 8000}]}),
     ("published_ports", {"ports": [{"target": 8000, "published": "8000-8005", "host_ip": "192.0.2.1"}]}),
     ("weak_secret", {"environment": {"SECRET_KEY": "CHANGE_ME_PLEASE_CHANGE_ME_123"}}),
     ("weak_secret", {"environment": {"SECRET_KEY": "Zk3x9"}}),
