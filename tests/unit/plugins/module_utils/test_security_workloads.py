@@ -256,6 +256,13 @@ def test_a_fault_in_a_container(rule, fault):
     assert of_containers(container(**fault), status="error") == {}
 
 
+@pytest.mark.parametrize("change, rule", [({"Privileged": True}, "privileged"), ({"PidMode": "host"}, "host_namespaces")])
+def test_labels_that_the_engine_switches_off_itself(change, rule):
+    options = ["no-new-privileges:true", "label=disable"]
+    assert set(of_containers(container(HostConfig={**change, "SecurityOpt": options}))) == {(rule, "shop-app-1")}
+    assert set(of_containers(container(HostConfig={"SecurityOpt": options}))) == {("confinement", "shop-app-1")}
+
+
 def test_a_container_that_is_not_as_declared():
     services = {one.service: one for one in compose.workloads(project(image="app:1.5"), {})}
     assert set(of_containers(container(), services=services)) == {("image_drift", "shop-app-1")}
