@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The certificate that a server of the stack presents: given, self-signed, or of an ACME authority. Private to the collection.
+"""The certificate that a server presents: given, self-signed, or of an ACME authority. Private to the collection.
 
     <path>/                            0700: who is not root gets no further
       server/                          mounted into the server's container
@@ -174,7 +174,7 @@ def _forget_order(desired: Desired) -> None:
             os.unlink(desired.inside("acme", name))
 
 
-# --- on disk -------------------------------------------------------------------------------------------------------------
+# --- on disk ------------------------------------------------------------------------------------------------------
 
 
 def _prepare_folders(desired: Desired) -> bool:
@@ -245,7 +245,7 @@ def _text(path: str) -> str:
         return stream.read()
 
 
-# --- what is told --------------------------------------------------------------------------------------------------------
+# --- what is told -------------------------------------------------------------------------------------------------
 
 
 def _result(leaf: _x509.Certificate, due: str, desired: Desired) -> CheckResult:

@@ -28,7 +28,7 @@ _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", 
 # of <openssl/x509_vfy.h>; `ssl` names only the first, and that from Python 3.10 on
 _PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
 
-_CHAIN = "Append the intermediate certificates of the authority, the leaf first; or give a private authority in ca_path."
+_CHAIN = "Append the authority's intermediate certificates after the leaf; or give a private authority in ca_path."
 _CA = "Give its authority in ca_path, or get a certificate of an authority that clients trust."
 _NAMES = "Get a certificate for all names, or correct names."
 _INVALID = {  # OpenSSL's code -> what is wrong, what to do
@@ -125,9 +125,9 @@ def read(chain: str, key: str) -> Certificate:
 
 
 def verify(chain: str, key: str, names: tuple[str, ...], ca_path: str | None = None) -> Certificate:
-    """The leaf, once a client that trusts `ca_path` (a file, a folder; the system's when not given) takes it for every name.
+    """The leaf, once a client that trusts `ca_path` (a file or folder, else the system's) takes it for every name.
 
-    Raises `ProductionError` with what is wrong with it.
+    Raises `ProductionError` with what is wrong.
     """
     found = read(chain, key)
     server, client = _server(chain, key), _client(ca_path)
@@ -138,7 +138,8 @@ def verify(chain: str, key: str, names: tuple[str, ...], ca_path: str | None = N
             what, remedy = _INVALID.get(exc.verify_code, (f"is not valid: {exc.verify_message}", "Get one that is."))
             raise ProductionError("certificate", f"{_told(found)} {what} ({name}).", remedy) from exc
         except ssl.SSLError as exc:
-            raise ProductionError("certificate", f"{_told(found)} serves no client: {exc.reason or exc}.", _NAMES) from exc
+            said = f"{_told(found)} serves no client: {exc.reason or exc}."
+            raise ProductionError("certificate", said, _NAMES) from exc
     return found
 
 
@@ -161,9 +162,8 @@ def _server(chain: str, key: str) -> ssl.SSLContext:
             context.load_cert_chain(chain_file, key_file, password="")
         except ssl.SSLError as exc:
             if exc.reason and "MISMATCH" in exc.reason:
-                raise ProductionError(
-                    "private_key", "does not belong to the certificate.", "Give the key of the chain's first certificate."
-                ) from exc
+                remedy = "Give the key of the chain's first certificate."
+                raise ProductionError("private_key", "does not belong to the certificate.", remedy) from exc
             raise ProductionError(
                 "certificate", f"OpenSSL cannot use it with its key: {exc.reason or exc}.", "Give both in PEM format."
             ) from exc
@@ -189,11 +189,12 @@ def _client(ca_path: str | None) -> ssl.SSLContext:
             cafile=None if folder or not ca_path else ca_path, capath=ca_path if folder else None
         )
     except OSError as exc:
-        raise ProductionError("ca_path", f"{ca_path} cannot be read: {exc}.", "Give a file of PEM certificates.") from exc
+        said = f"{ca_path} cannot be read: {exc}."
+        raise ProductionError("ca_path", said, "Give a file of PEM certificates.") from exc
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None) -> dict[str, t.Any]:
-    """A handshake in memory; gives the certificate as `getpeercert` does. Raises `ssl.SSLError` as the client has it."""
+    """The certificate as `getpeercert` gives it, after a handshake in memory. Raises the client's `ssl.SSLError`."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = server.wrap_bio(to_server, to_client, server_side=True)
     ours = client.wrap_bio(to_client, to_server, server_hostname=name)

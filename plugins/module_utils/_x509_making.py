@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keys, self-signed certificates and signing requests, by the library `cryptography` (3.3 or newer). Private to the collection.
+"""Keys, self-signed certificates, signing requests, by the library `cryptography` >= 3.3. Private to the collection.
 
 Every function raises `MissingLibrary` where the library is not there. All text is PEM.
 """

@@ -14,13 +14,13 @@ version_added: 0.1.0
 description:
   - Puts certificate chain and private key where a container mounts them, both at once by an atomic switch, and lets the
     running server load them without dropping a connection.
-  - What is given or issued is verified before anything is written, by a TLS handshake in memory. The key must belong to the
-    certificate, the chain be complete, every name be covered, and the time be right.
+  - What is given or issued is verified before anything is written, by a TLS handshake in memory. The key must belong
+    to the certificate, the chain be complete, every name be covered, and the time be right.
   - With O(source=selfsigned), a certificate is made when there is none, when the names have changed, or in time before
     it expires.
-  - With O(source=acme), it makes account key, key and signing request, says whether a certificate is RV(due), and puts in
-    place what community.crypto.acme_certificate wrote to C(<path>/acme/fullchain.pem). Until one is issued, a self-signed
-    one lets the server start. The role P(tria.production.certificates#role) does both.
+  - With O(source=acme), it makes account key, key and signing request, says whether a certificate is RV(due), and puts
+    in place what community.crypto.acme_certificate wrote to C(<path>/acme/fullchain.pem). Until one is issued, a
+    self-signed one lets the server start. The role P(tria.production.certificates#role) does both.
 author:
   - tria.production contributors (@tria-production)
 requirements:
@@ -173,7 +173,8 @@ def main() -> None:
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     except OSError as exc:
-        module.fail_json(**ProductionError.from_os(exc, "The folder must be writable for root, with room on it.").as_result())
+        error = ProductionError.from_os(exc, "The folder must be writable for root, with room on it.")
+        module.fail_json(**error.as_result())
 
 
 if __name__ == "__main__":

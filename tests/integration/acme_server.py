@@ -43,8 +43,9 @@ class Pebble:
         # Every order is to ask anew, and at once; some nonces are refused, as it happens in real life.
         environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
         with self._log.open("w") as log:
-            resolver = ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", "",
-                        "-tlsalpn01", "", "-dns01", f"127.0.0.1:{names}", "-management", f"127.0.0.1:{names_management}"]
+            resolver = ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01",
+                        f"127.0.0.1:{names}", "-management", f"127.0.0.1:{names_management}"]
+            resolver += [word for kind in ("http01", "https01", "tlsalpn01") for word in (f"-{kind}", "")]
             server = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{names}"]
             self._processes = [
                 subprocess.Popen(command, env=environment, stdout=log, stderr=log) for command in (resolver, server)

@@ -32,8 +32,8 @@ def ensure(tmp_path):
 
     def run(check_mode=False, **options):
         usual = {
-            "path": str(tmp_path / "tls"), "source": "selfsigned", "names": NAMES, "certificate": None, "private_key": None,
-            "ca_path": None, "renew_days": 30, "valid_days": 90, "owner": OWNER, "reload": None,
+            "path": str(tmp_path / "tls"), "source": "selfsigned", "names": NAMES, "certificate": None,
+            "private_key": None, "ca_path": None, "renew_days": 30, "valid_days": 90, "owner": OWNER, "reload": None,
         }
         return _certificates.ensure({**usual, **options}, check_mode)
 
@@ -66,7 +66,8 @@ def test_self_signed_once(ensure):
 
 def test_modes(ensure):
     ensure()
-    assert [mode(ensure.path / part) for part in ("", "server", "server/challenges", "acme")] == [0o700, 0o755, 0o755, 0o700]
+    folders = ("", "server", "server/challenges", "acme")
+    assert [mode(ensure.path / part) for part in folders] == [0o700, 0o755, 0o755, 0o700]
     assert mode(ensure.current / "privkey.pem") == 0o400 and mode(ensure.current / "fullchain.pem") == 0o644
     assert mode(ensure.current) == 0o755
     os.chmod(ensure.current / "privkey.pem", 0o644)
