@@ -169,6 +169,14 @@ def test_a_renewal_drops_no_request(issued, acme):
     assert ask(issued, "/health", acme["certificates_ca_path"])[0] == 200
 
 
+def test_an_order_that_fails_changes_nothing(issued, acme):
+    before = presented(issued)
+    wrong = {**acme, "certificates_acme_directory": acme["certificates_acme_directory"] + "/nothing"}
+    run = issued.playbook("certificates", **wrong, certificates_renew_days=4000)
+    assert run.status != 0 and "HTTP status 404" in run.output and not (issued.root / "lock").exists()
+    assert presented(issued) == before and not list((issued.server / "challenges").iterdir())
+
+
 def test_a_certificate_for_other_names_drops_no_request(issued):
     issued.playbook("certificates", **SELF_SIGNED)
     before = presented(issued)
