@@ -43,7 +43,7 @@ class Run:
     @property
     def gates(self) -> list[str]:
         """Names of the gates that were entered, in order; the report is shown like one, after whatever stopped the run."""
-        return [name for name in re.findall(r"^🔧 (.+)$", self.output, re.MULTILINE) if name != "report"]
+        return [name for name in re.findall(r"^🔧 (?!Checking )(.+)$", self.output, re.MULTILINE) if name != "report"]
 
 
 def free_port() -> int:

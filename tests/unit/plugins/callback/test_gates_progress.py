@@ -11,9 +11,9 @@ import pathlib
 import re
 import signal
 import socket
-import threading
 import time
 
+import pytest
 from view_runs import Plays
 
 SOON = "0.4"
@@ -83,28 +83,34 @@ def test_a_known_task_says_what_it_does_and_on_what(plays: Plays) -> None:
     assert done.output.count("  ~ here: Sleep well") == 2 and "never" not in done.output
 
 
-def test_a_wait_says_what_is_missing_and_why(plays: Plays) -> None:
+@pytest.mark.parametrize("connection", ["local", "ssh"])
+def test_a_wait_says_what_is_missing_and_why(plays: Plays, connection: str) -> None:
+    """The connection plugin is the real one; its program runs what it is told on this machine."""
+    program = plays.folder / "ssh"
+    program.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n', encoding="utf-8")
+    program.chmod(0o700)
+    there_by = {"vars": {"ansible_connection": connection, "ansible_ssh_executable": str(program)}}
+    said = []
     with socket.create_server(("127.0.0.1", 0)) as there:
-        ports, late = (there.getsockname()[1], closed_port()), []
-        timer = threading.Timer(5, lambda: late.append(socket.create_server(("127.0.0.1", ports[1]))))
-        timer.start()
-        done = plays.run([wait(30, *ports)], TRIA_VIEW_PROGRESS="1")
-        timer.join()
-        late[0].close()
+        ports = there.getsockname()[1], closed_port()
+        why = f"cannot connect to 127.0.0.1 port {ports[1]}: Connection refused"
+        with plays.start([wait(30, *ports)], play=there_by, TRIA_VIEW_PROGRESS="1") as process:
+            while not (said and re.fullmatch(rf"  … still waiting for port 1 \({why}\) · \d+ s of 30 s", said[-1])):
+                assert process.poll() is None, said
+                said.append(re.sub(STAMP, "", process.stdout.readline().decode().rstrip("\n")))
+            with socket.create_server(("127.0.0.1", ports[1])):
+                rest, _nothing = process.communicate(timeout=60)
 
-    assert done.status == 0, done.output
-    said = [re.sub(STAMP, "", line) for line in words(done.output)]
-    assert said[0] == "  … waiting for port 0, port 1"
-    why = f"cannot connect to 127.0.0.1 port {ports[1]}: Connection refused"
-    assert any(re.fullmatch(rf"  … still waiting for port 1 \({why}\) · \d s of 30 s", line) for line in said)
+    assert process.returncode == 0, rest.decode()
+    assert "  … waiting for port 0, port 1" in said
     assert not list(pathlib.Path("/tmp").glob(".readiness-*"))
 
 
 def test_hosts_that_wait_for_the_same_share_a_line(plays: Plays) -> None:
-    done = plays.run([wait(3, closed_port())], hosts="app1,app2", TRIA_VIEW_PROGRESS="1")
+    done = plays.run([wait(5, closed_port())], hosts="app1,app2", TRIA_VIEW_PROGRESS="1")
 
     assert done.status == 2
-    assert re.search(r"still waiting for port 0 \(.*refused\) · \d s of 3 s \[app\d, app\d\]$", done.output, re.MULTILINE)
+    assert re.search(r"still waiting for port 0 \(.*refused\) · \d s of 5 s \[app\d, app\d\]$", done.output, re.MULTILINE)
 
 
 def test_a_wait_that_cannot_be_looked_at_says_so_and_goes_on(plays: Plays) -> None:
