@@ -52,6 +52,7 @@ options:
         key: progress
 """
 
+import contextlib
 import functools
 import sys
 import time
@@ -260,8 +261,8 @@ class CallbackModule(Default):
     # --- lines --------------------------------------------------------------------------------------------------------
 
     def _write(self, lines: list[Line]) -> None:
-        """Shows them now, not when a buffer is full."""
-        with self._live.lock:
+        """Shows them now, not when a buffer is full. When nobody reads any more, the run goes on all the same."""
+        with self._live.lock, contextlib.suppress(BrokenPipeError):
             for text, color in lines:
                 self._display.display(self._words.fit(text), color=color)
                 self._shown += text.count("\n") + 1

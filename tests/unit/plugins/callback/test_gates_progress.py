@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -83,6 +84,15 @@ def test_a_known_task_says_what_it_does_and_on_what(plays: Plays) -> None:
     assert done.output.count("  ~ here: Sleep well") == 2 and "never" not in done.output
 
 
+def left_behind(port: int) -> list[pathlib.Path]:
+    """Files of a wait for this port; others may be waiting as well."""
+    found = []
+    for path in pathlib.Path("/tmp").glob(".readiness-*"):
+        with contextlib.suppress(FileNotFoundError):
+            found += [path] if f"port {port}:" in path.read_text(encoding="utf-8") else []
+    return found
+
+
 @pytest.mark.parametrize("connection", ["local", "ssh"])
 def test_a_wait_says_what_is_missing_and_why(plays: Plays, connection: str) -> None:
     """The connection plugin is the real one; its program runs what it is told on this machine."""
@@ -103,7 +113,7 @@ def test_a_wait_says_what_is_missing_and_why(plays: Plays, connection: str) -> N
 
     assert process.returncode == 0, rest.decode()
     assert "  … waiting for port 0, port 1" in said
-    assert not list(pathlib.Path("/tmp").glob(".readiness-*"))
+    assert not left_behind(ports[1])
 
 
 def test_hosts_that_wait_for_the_same_share_a_line(plays: Plays) -> None:
@@ -136,6 +146,16 @@ def test_what_is_shown_is_not_held_back(plays: Plays) -> None:
         heard = time.monotonic()
         process.communicate(timeout=60)
     assert time.monotonic() - heard > 2
+
+
+def test_a_run_that_nobody_reads_any_more_goes_on(plays: Plays) -> None:
+    mark = plays.folder / "mark"
+    touch = {"name": "Touch", "ansible.builtin.copy": {"content": "x", "dest": str(mark), "mode": "0600"}}
+    with plays.start([sleep(1.5), {**touch, "loop": [1]}, touch], TRIA_VIEW_PROGRESS=SOON) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(timeout=60)
+    assert mark.exists()
 
 
 def test_a_run_that_is_cancelled_has_no_more_to_say(plays: Plays) -> None:
