@@ -221,6 +221,9 @@ class CallbackModule(Default):
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
         self._live.end(_host(result))
         text = f"cannot be reached: {plain(_answer(result).get('msg', '')).strip()}"
+        if _task(result).ignore_unreachable:
+            self._write([(f"⚠ {_host(result)}: {text}", "yellow")])
+            return
         remedy = "Remedy: see that it runs, and that address, user and key in the inventory are right."
         self._final(f"❌ {_host(result)}: {text}\n{remedy}")
 
@@ -294,8 +297,11 @@ class CallbackModule(Default):
         if "censored" in _answer(result):
             return  # Ansible takes the checks for a loop's results and leaves them in
         if isinstance(found, list) and found and all(_lines.is_check(one) for one in found):
-            found = _lines.worth_saying(found) if self._quiet else found
-            self._write(self._words.checks(found, self._gate, _host(result) if self._several else ""))
+            host = _host(result) if self._several else ""
+            if self._quiet:
+                self._write(self._words.checks(_lines.worth_saying(found), self._gate, host, headings=False))
+            else:
+                self._write(self._words.checks(found, self._gate, host))
 
     def _say(self, result: t.Any) -> None:
         """A message. Who wants to hear little hears those of the playbook, not those of its roles."""

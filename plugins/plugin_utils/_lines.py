@@ -99,7 +99,7 @@ class Words:
         except LookupError:
             return text.encode("ascii", "backslashreplace").decode("ascii")
 
-    def checks(self, found: list[dict[str, t.Any]], gate: str, host: str) -> list[Line]:
+    def checks(self, found: list[dict[str, t.Any]], gate: str, host: str, headings: bool = True) -> list[Line]:
         """The lines of one result's checks, by category; `host` is empty where there is only one.
 
         Headings would repeat what the gate's own line says when there is one category or there are few checks.
@@ -107,11 +107,11 @@ class Words:
         categories: dict[str, list[dict[str, t.Any]]] = {}
         for check in found:
             categories.setdefault(one_line(check["category"]), []).append(check)
-        headed = [name.lower() for name in categories] != [gate.lower()] and (not gate or len(found) >= MANY)
+        helpful = [name.lower() for name in categories] != [gate.lower()] and (not gate or len(found) >= MANY)
         where = f" [{host}]" if host else ""
         lines: list[Line] = []
         for category, checks in categories.items():
-            if headed:
+            if headings and helpful:
                 space = "" if gate and not lines else "\n"
                 lines.append((f"{space}{HEADINGS.get(category) or _ANY_HEADING.format(category)}{where}", None))
             for check in checks:

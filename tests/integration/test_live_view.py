@@ -78,7 +78,7 @@ def test_a_host_is_asked_while_it_waits(host, tmp_path: pathlib.Path, connection
     host.exec_run(["python3", "-c", LISTEN.format(after=8)], detach=True)
     variables = {"ansible_connection": f"community.docker.{connection}", "ansible_python_interpreter": "/usr/bin/python3"}
     if become:
-        variables |= {"ansible_become": "true", "ansible_become_method": "su", "ansible_become_user": "deploy"}
+        variables.update({"ansible_become": "true", "ansible_become_method": "su", "ansible_become_user": "deploy"})
     begun = time.monotonic()
     lines = play(tmp_path, host.name, [{"name": "late", "tcp": {"port": 7000}}], **variables)
 

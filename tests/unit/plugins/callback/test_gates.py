@@ -185,6 +185,7 @@ def test_quiet_shows_changes_failures_warnings_and_the_verdict(plays: Plays) -> 
     assert plays.run([*tasks, answers([BAD], fail=True)], TRIA_VIEW="quiet").lines[4:] == [
         "❌ Cache: redis", "    no", "    answer", "    Remedy: Start it.", "❌ here: Check it", "checked",
     ]  # fmt: skip
+    assert plays.run([answers([BAD, *GOOD])], TRIA_VIEW="quiet").lines[0] == "❌ Cache: redis"  # no heading either
 
 
 @pytest.mark.parametrize("option", ["-v", "-vvv"])
