@@ -27,7 +27,7 @@ DOING = {
     "readiness_wait": ("waiting for", ""),
     "security_check": ("checking the security of the stack", ""),
     "service_health": ("checking the running stack", ""),
-    "source_archive": ("packing", "src"),
+    "source_archive": ("packing the sources", ""),
 }
 # The same modules asked for something else.
 _OTHERWISE = {
