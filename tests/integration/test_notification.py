@@ -194,6 +194,31 @@ def test_tls(play: t.Callable[..., str], pem: pathlib.Path) -> None:
     assert len(webhook.got) == 2
 
 
+# --- checklist and validation -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("playbook", "event"), [("checklist", "checklist"), ("validate", "validation")])
+def test_a_verdict_on_any_api_is_told_with_what_failed(tmp_path: pathlib.Path, playbook: str, event: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    given = {"api_url": f"http://127.0.0.1:{port}", "timeout": 1, "deploy_reports": str(tmp_path)}
+    given.update(ansible_connection="local", ansible_python_interpreter=sys.executable)
+    program = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "playbooks" / f"{playbook}.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"}
+    with receiver() as webhook:
+        environment["NOTIFICATION_WEBHOOK_URL"] = webhook.url
+        done = subprocess.run(
+            [*program, "-i", "localhost,", "-e", json.dumps(given)],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )
+    assert done.returncode == 2 and "NOT PRODUCTION READY" in done.stdout, done.stdout + done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    [message] = webhook.got
+    assert message["text"].startswith(f"❌ 127.0.0.1-{port}: {event} ")
+    assert f"port {port}" in message["attachments"][0]["text"]
+    assert fields(message)["Stack"] == f"<http://127.0.0.1:{port}>"
+
+
 # --- the deploy -------------------------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,7 @@ def deploy(inventory):
 
 
 def validate(branch):
-    return f"ansible-playbook tria.production.validate -e api_url=https://{branch}.example.com -e timeout=300"
+    return f"ansible-playbook tria.production.validate -e api_url=https://{branch}.example.com -e timeout=300 -e @vars/validation.yml"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -196,6 +196,8 @@ def test_what_they_call_exists(project):
         assert set(re.findall(r"\bmake (\w+)", text)) <= set(targets)
         for inventory in re.findall(r"(?:INVENTORY[=:] ?|-i )(\w+)", text):
             assert (project / inventory).is_file(), inventory
+        for variables in re.findall(r"-e @(\S+)", text):
+            assert (project / variables).is_file(), variables
     assert re.search(r"^stack_name: project$", (project / "group_vars" / "stack" / "main.yml").read_text(), re.MULTILINE)
 
 
