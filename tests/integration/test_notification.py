@@ -66,6 +66,19 @@ def receiver(status: int = 200, location: str = "", pem: pathlib.Path | None = N
             thread.join()
 
 
+def run(playbook: pathlib.Path, url: str, inventory: str, *arguments: str, **variables: t.Any) -> tuple[int, str]:
+    """Runs a playbook as a CI job would, with the webhook in its environment; exit status and all output."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
+    environment.update(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", COLUMNS="1000")
+    environment.update(CI_JOB_URL="https://ci.example.com/1", GITLAB_USER_LOGIN="alex", NOTIFICATION_WEBHOOK_URL=url)
+    command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", inventory, "-e", json.dumps(variables)]
+    done = subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert SECRET not in done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.fixture(name="pem", scope="module")
 def fixture_pem(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A self-signed certificate for localhost, and its key, in one file."""
@@ -90,19 +103,10 @@ def fixture_play(tmp_path: pathlib.Path) -> t.Callable[..., str]:
     def play(url: str, *arguments: str, **variables: t.Any) -> str:
         given = {"notification_stack": "shop", "notification_report": REPORT}
         given["notification_secrets"] = ["c4n4ry-password"]
+        # in a file: with -vvvv Ansible itself shows its arguments
         (tmp_path / "given.json").write_text(json.dumps({**given, **variables}))
-        command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", "a,b"]
-        command += ["-e", f"@{tmp_path}/given.json"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
-        environment.update(ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", COLUMNS="1000")
-        environment.update(CI_JOB_URL="https://ci.example.com/1", GITLAB_USER_LOGIN="alex")
-        environment["NOTIFICATION_WEBHOOK_URL"] = url
-        done = subprocess.run(
-            [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        output = done.stdout + done.stderr
-        assert done.returncode == 0, output
-        assert "The run goes on." in output and "c4n4ry" not in output
+        status, output = run(playbook, url, "a,b", "-e", f"@{tmp_path}/given.json", *arguments)
+        assert status == 0 and "The run goes on." in output and "c4n4ry" not in output, output
         return output
 
     return play
@@ -203,16 +207,9 @@ def test_a_verdict_on_any_api_is_told_with_what_failed(tmp_path: pathlib.Path, p
         port = gone.getsockname()[1]
     given = {"api_url": f"http://127.0.0.1:{port}", "timeout": 1, "deploy_reports": str(tmp_path)}
     given.update(ansible_connection="local", ansible_python_interpreter=sys.executable)
-    program = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "playbooks" / f"{playbook}.yml")]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"}
     with receiver() as webhook:
-        environment["NOTIFICATION_WEBHOOK_URL"] = webhook.url
-        done = subprocess.run(
-            [*program, "-i", "localhost,", "-e", json.dumps(given)],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )
-    assert done.returncode == 2 and "NOT PRODUCTION READY" in done.stdout, done.stdout + done.stderr
-    assert SECRET not in done.stdout + done.stderr
+        status, output = run(ROOT / "playbooks" / f"{playbook}.yml", webhook.url, "localhost,", **given)
+    assert status == 2 and "NOT PRODUCTION READY" in output, output
     [message] = webhook.got
     assert message["text"].startswith(f"❌ 127.0.0.1-{port}: {event} ")
     assert f"port {port}" in message["attachments"][0]["text"]
@@ -229,10 +226,10 @@ def fixture_refused(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., str]]:
 
     def deploy(url: str, *arguments: str, **variables: t.Any) -> str:
         with socket.create_server(("127.0.0.1", stack.port)):
-            run = stack.deploy(*arguments, notification_webhook_url=url, **variables)
-        assert run.status == 2 and run.gates == ["preflight"]
-        assert f"Port 127.0.0.1:{stack.port}: " in run.output
-        return run.output
+            ended = stack.deploy(*arguments, notification_webhook_url=url, **variables)
+        assert ended.status == 2 and ended.gates == ["preflight"]
+        assert f"Port 127.0.0.1:{stack.port}: " in ended.output
+        return ended.output
 
     yield deploy
     stack.remove()
@@ -245,6 +242,20 @@ def test_a_deploy_that_is_refused_is_told(refused: t.Callable[..., str]) -> None
     assert message["text"] == "❌ trianotify: deploy failed at preflight on localhost"
     assert "does not meet 1 requirement of this stack" in message["attachments"][0]["text"]
     assert fields(message)["Stack"].startswith("<http://127.0.0.1:")
+
+
+def test_a_refusal_by_one_of_several_hosts_is_told_once(tmp_path: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, receiver() as webhook:
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        refuses = {**local, "preflight_ports": [{"port": taken.getsockname()[1], "host": "127.0.0.1"}]}
+        inventory = tmp_path / "inventory.json"
+        inventory.write_text(json.dumps({"all": {"children": {"stack": {"hosts": {"one": local, "two": refuses}}}}}))
+        schema = str(ROOT / "examples" / "tria" / "env.schema.yaml")
+        given = {"stack_name": "trianotify", "environment_variables": {}, "environment_schema_file": schema}
+        status, output = run(ROOT / "playbooks" / "deploy.yml", webhook.url, str(inventory), **given)
+    assert status == 2 and output.count("does not meet 1 requirement") == 1, output
+    [message] = webhook.got
+    assert message["text"] == "❌ trianotify: deploy failed at preflight on two" and fields(message)["Hosts"] == "2"
 
 
 def test_a_refused_deploy_stays_what_it_is_without_the_receiver(refused: t.Callable[..., str]) -> None:
@@ -260,10 +271,10 @@ def test_a_deploy_that_fails_later_is_told_after_its_report(stack: DeployedStack
     with receiver() as webhook:
         url = {"notification_webhook_url": webhook.url}
         wrong = {"name": "wrong", "http": {"url": f"http://127.0.0.1:{stack.port}/no-such-page"}}
-        run = stack.deploy(validation_targets=[wrong], **url)
-        assert run.status != 0 and run.gates[-1] == "validation"
-        run = stack.deploy(**url)
-        assert run.status == 0 and "PRODUCTION READY" in run.output, run.output
+        ended = stack.deploy(validation_targets=[wrong], **url)
+        assert ended.status != 0 and ended.gates[-1] == "validation"
+        ended = stack.deploy(**url)
+        assert ended.status == 0 and "PRODUCTION READY" in ended.output, ended.output
         stack.deploy("--check", **url)
     bad, good = webhook.got
     assert bad["text"] == f"❌ {stack.name}: deploy failed at validation on localhost"

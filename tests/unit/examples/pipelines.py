@@ -45,7 +45,7 @@ class Step:
 
 @dataclasses.dataclass
 class Job:
-    """`needs` are the jobs that must have succeeded before; all jobs of the pipeline are in the order of their start."""
+    """`needs` are the jobs that must have succeeded before it; a list of jobs is in the order of their start."""
 
     name: str
     needs: list[str]
@@ -113,7 +113,7 @@ def gitlab(branch: str, variables: dict[str, str]) -> list[Job]:
 
 
 class Runner:
-    """Runs jobs in a folder. `calls` are the calls of programs, `read` the secrets they could read, `output` all output."""
+    """Runs jobs in a folder. `calls` are calls of programs, `read` the secrets they could read, `output` all output."""
 
     def __init__(self, folder: pathlib.Path, project: pathlib.Path, fails: str = "nothing") -> None:
         self.project = project

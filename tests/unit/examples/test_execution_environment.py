@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ansible-builder makes of the collection's and the example's definition; building the image itself needs registries."""
+"""What ansible-builder makes of the definitions of collection and example; the image itself needs registries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_the_collection_brings_its_libraries_and_not_those_of_its_tests(tmp_path
 
 def test_the_example_gives_a_build_context(tmp_path):
     context = tmp_path / "context"
-    assert "The build context can be found at" in builder("create", "--context", context, "--output-filename", "Containerfile")
+    output = builder("create", "--context", context, "--output-filename", "Containerfile")
+    assert "The build context can be found at" in output
     definition = yaml.safe_load((EXAMPLE / "execution-environment.yml").read_text(encoding="utf-8"))
     containerfile = (context / "Containerfile").read_text(encoding="utf-8")
     assert f'ARG EE_BASE_IMAGE="{definition["images"]["base_image"]["name"]}"' in containerfile
