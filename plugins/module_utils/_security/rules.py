@@ -229,7 +229,7 @@ def markdown() -> str:
         "whole or in part. 5.15 asks for `on-failure:5`, lest a service is restarted for ever; here services come",
         "up again after a reboot too (SEC117), and what is restarted again and again is found (SEC204).",
         "",
-        "[compose-lint](https://pypi.org/project/compose-lint/) looks at Compose files alone, as they are written.",
+        "`compose-lint` (of PyPI) looks at Compose files alone, as they are written.",
         "A test holds both against the same planted faults: what it grades critical or high is found here too, with",
         "two exceptions. Capabilities with which a container only starves others (SYS_NICE, IPC_LOCK, LEASE) and",
         "folders below /etc that are mounted read-only are no finding here. It asks for digests where SEC115 is",
