@@ -45,10 +45,12 @@ def fixture_render(tmp_path_factory):
             "environment_dest": str(folder / ".env"),
         }
         hidden = {"content": "{{ stack_secrets | to_json }}", "dest": str(folder / "hidden.json"), "mode": "0600"}
+        files = {"content": "{{ stack_compose_files | to_json }}", "dest": str(folder / "files.json"), "mode": "0600"}
         role = {"name": "tria.production.environment"}
         tasks = [
             {"ansible.builtin.include_role": {**role, "tasks_from": "load", "public": True}},
             {"ansible.builtin.copy": hidden, "no_log": True},
+            {"ansible.builtin.copy": files},
             {"ansible.builtin.include_role": {**role, "tasks_from": "render"}},
         ]
         (folder / "play.yml").write_text(json.dumps([{"hosts": "stack", "gather_facts": False, "tasks": tasks}]))
@@ -90,8 +92,14 @@ def test_what_an_inventory_asks_too_much_is_found(render, tmp_path):
     assert violations(folder, tmp_path) == {"SEC132": "edge: publishes port 8088 on 0.0.0.0"}
 
 
+def test_the_edge_of_servers_has_tls(render):
+    for inventory, files in {"local": ["compose.yaml"], "prod": ["compose.yaml", "compose.tls.yaml"]}.items():
+        _done, folder = render(inventory)
+        assert json.loads((folder / "files.json").read_text(encoding="utf-8")) == files
+
+
 def violations(folder, tmp_path):
-    """What the rules have against the Compose configuration with an env file: rule -> message."""
+    """What the rules have against an inventory's Compose configuration with its env file: rule -> message."""
     project = pathlib.Path(shutil.copytree(EXAMPLE, tmp_path / "tria"))
     shutil.copy(folder / ".env", project / ".env")
     services = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -100,7 +108,7 @@ def violations(folder, tmp_path):
     (project / "compose.release.yaml").write_text(json.dumps({"services": built}), encoding="utf-8")
     options = {name: option.get("default") for name, option in security_check.argument_spec().items()}
     options.update(areas=["compose"], project_src=str(project), project_name="tria", profiles=["*"], fail_on="never",
-                   files=["compose.yaml", "compose.release.yaml"])
+                   files=[*json.loads((folder / "files.json").read_text(encoding="utf-8")), "compose.release.yaml"])
     results = engine.check(options)["results"]
     assert len(results) > 20
     return {row["data"]["rule"]: row["message"] for row in results if row["status"] in ("fail", "warn", "error")}
