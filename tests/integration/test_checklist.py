@@ -100,7 +100,8 @@ def test_every_fault_of_a_broken_stack_is_found(stack, rogue, broken_database):
     assert "❌ Database: Migrations status" in run.output and "rogue" in run.output
 
 
-def test_a_stack_that_is_not_deployed_is_not_ready(stack):
-    run = stack.playbook("checklist", stack_name="triagone", api_url=f"http://127.0.0.1:{stack.port}")
+def test_a_stack_that_is_not_deployed_is_not_ready(stack, tmp_path):
+    api_url = f"http://127.0.0.1:{stack.port}"
+    run = stack.playbook("checklist", stack_name="triagone", api_url=api_url, deploy_reports=str(tmp_path))
     assert run.status != 0
     assert "❌ Environment: Deployed release" in run.output and "❌ Database: PostgreSQL connection" in run.output
