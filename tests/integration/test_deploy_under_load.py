@@ -1,0 +1,110 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deploys, failed deploys, killed deploys and rollbacks of the reference stack, while it is asked all the time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+from ansible_collections.tria.production.plugins.module_utils import _docker
+from deployed_stack import NEW_VERSION, ROOT, project_copy
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from load import Ask, Load  # noqa: E402  (found through the path above)
+
+READY = "/api/v1/health/readiness"
+
+
+@pytest.fixture
+def asked(stack):
+    """A context: requests are made all the while; at its end none of them may have failed."""
+
+    @contextlib.contextmanager
+    def context():
+        load = Load(f"http://127.0.0.1:{stack.port}", rate=60, asks=[Ask(path=READY), Ask(path="/health")])
+        with load:
+            time.sleep(1)
+            yield
+            time.sleep(1)
+            result = load.stop()
+        assert result.total > 200, "the load hardly ran"
+        assert result.failed == 0, f"{result.failed} of {result.total} requests failed: {result.kinds}"
+
+    return context
+
+
+def backends(stack) -> list[dict]:
+    with _docker.connect() as engine:
+        return _docker.compose_containers(engine, stack.name, "backend")
+
+
+def version(stack) -> str:
+    return json.loads(stack.get("/openapi.json")[1])["info"]["version"]
+
+
+def assert_settled(stack) -> None:
+    """One generation runs, nobody holds the lock, no run is unfinished."""
+    assert [one["State"]["Status"] for one in backends(stack)] == ["running"]
+    assert not (stack.root / "lock").exists() and not (stack.root / "journal.json").exists()
+
+
+def test_a_release_and_the_way_back(stack, asked, tmp_path):
+    before, release = backends(stack), stack.current
+    stack_source = str(project_copy(tmp_path, NEW_VERSION, stack.source))
+    with asked():
+        run = stack.deploy(stack_source=stack_source)
+    assert run.status == 0, run.output
+    assert version(stack) == "1.0.1" and stack.current != release
+    assert [one["Id"] for one in backends(stack)] != [one["Id"] for one in before]
+    assert_settled(stack)
+    left = stack.current
+
+    with asked():
+        run = stack.playbook("rollback")
+    assert run.status == 0, run.output
+    assert version(stack) == "1.0.0" and stack.current == release
+    assert_settled(stack)
+    assert json.loads((stack.root / "releases" / left / "outcome.json").read_text())["status"] == "bad"
+
+
+def test_a_release_that_validation_refuses(stack, asked, tmp_path):
+    """Everything is ready, the edge was switched, and then it is found wanting: back without a failed request."""
+    before, release = backends(stack), stack.current
+    changes = {"backend/src/api/app.py": ('VERSION = "1.0.0"', 'VERSION = "1.0.2"')}
+    with asked():
+        run = stack.deploy(
+            stack_source=str(project_copy(tmp_path, changes, stack.source)),
+            validation_extra_targets=[{"name": "Never", "http": {"url": f"http://127.0.0.1:{stack.port}/health", "status": [418]}}],
+        )
+    assert run.status != 0 and run.gates[-1] == "validation"
+    assert f"This host is back on release {release}, and it runs." in run.output
+    assert [one["Id"] for one in backends(stack)] == [one["Id"] for one in before]  # the same container, never stopped
+    assert version(stack) == "1.0.0" and stack.current == release
+    assert_settled(stack)
+
+
+@pytest.mark.parametrize("after", ["lock", "journal.json"])
+def test_a_killed_deploy_is_ended_by_the_next(stack, asked, tmp_path, after):
+    release = stack.current
+    source = str(project_copy(tmp_path, {"backend/src/api/app.py": ('VERSION = "1.0.0"', f'VERSION = "{len(after)}"')}, stack.source))
+    with asked():
+        with stack.start(stack.command("deploy", stack_source=source)) as process:
+            while not (stack.root / after).exists():
+                assert process.poll() is None, process.stdout.read()
+                time.sleep(0.05)
+            time.sleep(random.uniform(0, 5))
+            os.killpg(process.pid, signal.SIGKILL)
+        run = stack.deploy()
+    assert run.status == 0, run.output
+    assert version(stack) == "1.0.0" and stack.current == release
+    assert_settled(stack)
