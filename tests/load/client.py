@@ -11,6 +11,8 @@ import http.client
 import typing as t
 import urllib.parse
 
+from urllib3.util.wait import wait_for_read
+
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
@@ -36,8 +38,9 @@ class _Failed(Exception):
 class Client:
     """Asks one request after the other. http.client repeats nothing by itself, so nothing is hidden.
 
-    The one repetition is the one that RFC 9112, 9.3.1 has every client make: of an idempotent request whose kept
-    connection turns out to have been closed. It is made once, on a new connection, and told of.
+    A kept connection that was closed while it was idle is not used again, as in the pool of every client. What is left
+    is a request that crosses the server's closing: RFC 9112, 9.3.1 has clients repeat it where it is idempotent. That is
+    done once, on a new connection, and told of.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -69,8 +72,9 @@ class Client:
         return ""
 
     def _try(self, ask: Ask) -> None:
-        kept = self._http.sock is not None
+        kept = self._http.sock is not None and not wait_for_read(self._http.sock, timeout=0)  # what is there is its end
         if not kept:
+            self.close()
             self._connect()
         try:
             self._http.request(ask.method, ask.path, ask.body or None, dict(ask.headers))
