@@ -54,6 +54,7 @@ image:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tria.production.plugins.module_utils import _lock
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._rootfs import ensure_image
@@ -68,11 +69,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**ensure_image(**module.params, write=not module.check_mode))
+        with _lock.beating():
+            result = ensure_image(**module.params, write=not module.check_mode)
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**exc.as_result())
     except OSError as exc:
         module.fail_json(**ProductionError.from_os(exc, "The image needs some 300 MB below /var/tmp and in the Engine.").as_result())
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -279,6 +279,7 @@ remedy:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tria.production.plugins.module_utils import _lock
 from ansible_collections.tria.production.plugins.module_utils._backup import engine
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -316,7 +317,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = engine.create(module.params, module.check_mode)
+        with _lock.beating():
+            result = engine.create(module.params, module.check_mode)
     except (ProductionError, MissingLibrary) as error:
         module.fail_json(**error.as_result())
     module.exit_json(**result)

@@ -249,7 +249,7 @@ log_tail:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tria.production.plugins.module_utils import _probes, _waiting
+from ansible_collections.tria.production.plugins.module_utils import _lock, _probes, _waiting
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 
@@ -271,9 +271,10 @@ def main() -> None:
     options = module.params
     settings = _waiting.Settings(**{name: options[name] for name in times})
     try:
-        found = _waiting.wait(
-            options["targets"], settings, options["secrets"], module.check_mode, options["progress"] or ""
-        )
+        with _lock.beating():
+            found = _waiting.wait(
+                options["targets"], settings, options["secrets"], module.check_mode, options["progress"] or ""
+            )
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     module.exit_json(changed=False, **found)

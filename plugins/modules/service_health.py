@@ -214,7 +214,7 @@ remedy:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tria.production.plugins.module_utils import _health, _probes
+from ansible_collections.tria.production.plugins.module_utils import _health, _lock, _probes
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 
@@ -229,9 +229,10 @@ def main() -> None:
     )
     options = module.params
     try:
-        found = _health.check(
-            options["targets"], options["timeout"], options["fail_on"], options["secrets"], module.check_mode
-        )
+        with _lock.beating():
+            found = _health.check(
+                options["targets"], options["timeout"], options["fail_on"], options["secrets"], module.check_mode
+            )
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     module.exit_json(changed=False, **found)

@@ -43,10 +43,15 @@ def run(capsys, check_mode=False, **args):
 
 
 def test_take_renew_and_give_back(capsys, path):
-    for _time in range(2):
-        assert run(capsys, path=path, owner=ANNA) == (0, {"changed": False, "note": ""})
+    given = {"changed": False, "note": "", "lock": path}
+    for state, renewed in (("present", False), ("present", True), ("renewed", True)):
+        code, result = run(capsys, path=path, owner=ANNA, state=state)
+        environment = result.pop("environment")
+        assert (code, result) == (0, {**given, "renewed": renewed})
+        lock = json.loads(environment[_lock.VARIABLE])
+        assert (lock["path"], lock["owner"], lock["lease"]) == (path, ANNA, 600)
     assert _lock.read(path)["owner"] == ANNA
-    assert run(capsys, path=path, owner=ANNA, state="absent") == (0, {"changed": False})
+    assert run(capsys, path=path, owner=ANNA, state="absent") == (0, {"changed": False, "environment": {}})
     assert not os.path.exists(path)
 
 
@@ -66,9 +71,30 @@ def test_an_expired_lock_is_taken_over(capsys, path, warned):
     assert warned == [f"{path}: {result['note']}"]
 
 
+def test_a_lost_lock(capsys, path):
+    run(capsys, path=path, owner=ANNA, lease=0)
+    run(capsys, path=path, owner=BEN)
+    code, result = run(capsys, path=path, owner=ANNA, state="renewed")
+    assert code == 1 and result["lock_lost"] and result["owner"] == BEN and "ben@ci-7" in result["msg"]
+
+
+def test_a_lock_that_was_removed_by_hand(capsys, path, warned):
+    run(capsys, path=path, owner=ANNA)
+    os.unlink(path)
+    code, result = run(capsys, path=path, owner=ANNA, state="renewed")
+    assert code == 0 and "taken again" in result["note"] and not result["renewed"] and warned
+
+
+def test_an_owner_that_the_controller_knows_to_be_gone(capsys, path, warned):
+    run(capsys, path=path, owner=ANNA)
+    code, result = run(capsys, path=path, owner=BEN, dead=ANNA)
+    assert code == 0 and "process is gone" in result["note"] and warned
+
+
 def test_check_mode_takes_and_gives_back_nothing(capsys, path):
-    assert run(capsys, True, path=path, owner=ANNA) == (0, {"changed": False, "note": ""})
-    assert not os.path.exists(os.path.dirname(path))
+    for state in ("present", "renewed"):
+        code, result = run(capsys, True, path=path, owner=ANNA, state=state)
+        assert code == 0 and result["environment"] == {} and not os.path.exists(os.path.dirname(path))
     run(capsys, path=path, owner=ANNA)
     run(capsys, True, path=path, owner=ANNA, state="absent")
     assert _lock.read(path)["owner"] == ANNA
