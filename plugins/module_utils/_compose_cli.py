@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _SHOWN = 20  # last lines of what Compose says
+
+
+class TimedOut(ProductionError):
+    """Compose did not end in time; its client was killed, containers that it started may run."""
 
 
 class Compose:
@@ -40,7 +45,13 @@ class Compose:
 
     def run(self, service: str, argv: t.Sequence[str], timeout: float) -> str:
         """Run a command in a new container of the service, which is gone afterwards; returns its standard output."""
-        return self._run(["run", "--rm", "--no-deps", "--no-TTY", "--quiet-pull", service, *argv], timeout)
+        name = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
+        options = ["--rm", "--no-deps", "--no-TTY", "--quiet-pull", "--name", name]
+        try:
+            return self._run(["run", *options, service, *argv], timeout)
+        except TimedOut as exc:
+            fault = _removed(name)
+            raise TimedOut(exc.culprit, f"{exc.cause} Container {name} may still run: {fault}") if fault else exc
 
     def _run(self, arguments: t.Sequence[str], timeout: float) -> str:
         argv = ["docker", "compose", "--ansi", "never", "--progress", "plain", "--project-name", self.project]
@@ -54,8 +65,20 @@ class Compose:
         except FileNotFoundError as exc:
             raise ProductionError("docker", "there is no such program.", "Role tria.production.docker_engine brings it.") from exc
         except subprocess.TimeoutExpired as exc:
-            raise ProductionError(f"docker compose {arguments[0]}", f"did not end within {timeout:.0f} s.") from exc
+            raise TimedOut(f"docker compose {arguments[0]}", f"did not end within {timeout:.0f} s.") from exc
         if done.returncode != 0:
-            said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN:])
+            # Compose itself speaks on standard error; what runs in a container may log on either
+            said = "\n".join(f"{done.stderr.strip()}\n{done.stdout.strip()}".strip().splitlines()[-_SHOWN:])
             raise ProductionError(f"docker compose {arguments[0]}", f"ended with {done.returncode}: {said}")
         return done.stdout
+
+
+def _removed(container: str) -> str:
+    """Remove a container, running or not, that need not exist; returns why that failed, empty when it did not."""
+    argv = ["docker", "rm", "--force", container]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return "the Engine does not answer."
+    gone = done.returncode == 0 or "No such container" in done.stderr
+    return "" if gone else f"`docker rm` ended with {done.returncode}: {done.stderr.strip()}"
