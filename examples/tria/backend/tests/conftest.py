@@ -94,6 +94,17 @@ def empty_database(postgres_url: str) -> Iterator[str]:
     yield from _database(postgres_url)
 
 
+@pytest.fixture
+def role(empty_database: str) -> Iterator[str]:
+    """The name of a role that is gone again after the test."""
+    name = f"app_{secrets.token_hex(6)}"
+    yield name
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        if owner.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+            owner.execute(f"DROP OWNED BY {name}")
+            owner.execute(f"DROP ROLE {name}")
+
+
 @pytest.fixture(scope="session")
 def owner_url(postgres_url: str) -> Iterator[str]:
     """The owner's URL of the database that all tests share; empty until `database_url` migrates it."""

@@ -10,19 +10,17 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine
 
 from conftest import application_url
-from database.engine import alembic_config, driver_url, expected_head
+from database.engine import driver_url, expected_head
 from database.roles import RoleInvalid
 from database.seed import PRODUCTS
 from database.tables import metadata
@@ -51,29 +49,6 @@ def test_migrations_and_tables_agree(empty_database: str) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
-
-
-def test_every_migration_can_be_taken_back(empty_database: str) -> None:
-    migrate(empty_database)
-    engine = create_engine(driver_url(empty_database))
-    with engine.begin() as connection:
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-    assert inspect(engine).get_table_names() == ["alembic_version"]
-    engine.dispose()
-    assert migrate(empty_database)[1] == expected_head()
-
-
-@pytest.fixture
-def role(empty_database: str) -> Iterator[str]:
-    """The name of a role that is gone again after the test."""
-    name = f"app_{secrets.token_hex(6)}"
-    yield name
-    with psycopg.connect(empty_database, autocommit=True) as owner:
-        if owner.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
-            owner.execute(f"DROP OWNED BY {name}")
-            owner.execute(f"DROP ROLE {name}")
 
 
 def test_the_applications_role_can_do_its_work_and_nothing_else(empty_database: str, role: str) -> None:
@@ -123,9 +98,9 @@ def test_two_at_once_do_not_meet(empty_database: str) -> None:
     assert results == [0, 0, 0]
 
 
-def run(database_url: str) -> subprocess.CompletedProcess[str]:
+def run(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url}
-    return subprocess.run([sys.executable, "-m", "migrate"], cwd=BACKEND / "src", env=environment, timeout=60,
+    return subprocess.run([sys.executable, "-m", "migrate", *arguments], cwd=BACKEND / "src", env=environment, timeout=60,
                           check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 

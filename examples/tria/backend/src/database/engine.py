@@ -55,9 +55,26 @@ def alembic_config() -> Config:
     return config
 
 
+def known_migrations() -> dict[str, bool]:
+    """The migrations that this version of the application brings, oldest first, and whether each can be undone."""
+    scripts = list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
+    return {script.revision: getattr(script.module, "reversible", False) is True for script in reversed(scripts)}
+
+
 def expected_head() -> str:
     """The newest migration that this version of the application brings."""
-    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+    return list(known_migrations())[-1]
+
+
+def require_migrated(head: str | None) -> None:
+    """Raise SchemaInvalid for a schema that is behind this version.
+
+    A migration that this version does not know is one of the next version: a rollout runs it while this version serves,
+    and a rollback leaves it in place. Each version's migrations keep what the version before it needs.
+    """
+    *older, wanted = known_migrations()
+    if head is None or head in older:
+        raise SchemaInvalid(f"schema is at migration {head or 'none'}, this version needs {wanted}: run the migrations")
 
 
 async def current_head(engine: AsyncEngine) -> str | None:
@@ -69,18 +86,22 @@ async def current_head(engine: AsyncEngine) -> str | None:
 
 
 async def verify_schema(engine: AsyncEngine) -> dict[str, Any]:
-    """Hold the database against this version: migration head, tables, a loaded catalog.
+    """Hold the database against this version: migration head, tables with their columns, a loaded catalog.
 
     Returns {head, tables, catalog_rows}; raises SchemaInvalid with the remedy.
     """
-    head, wanted = await current_head(engine), expected_head()
-    if head != wanted:
-        raise SchemaInvalid(f"schema is at migration {head or 'none'}, this version needs {wanted}: run the migrations")
+    head = await current_head(engine)
+    require_migrated(head)
     async with engine.connect() as connection:
-        present = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
-        missing = sorted(set(metadata.tables) - present)
+        found = await connection.run_sync(lambda sync: inspect(sync).get_multi_columns())
+        present = {name: {column["name"] for column in columns} for (_schema, name), columns in found.items()}
+        missing = sorted(set(metadata.tables) - set(present))
         if missing:
             raise SchemaInvalid(f"tables are missing: {', '.join(missing)}")
+        wanted = {f"{table.name}.{column.name}": column for table in metadata.sorted_tables for column in table.columns}
+        missing = [name for name, column in wanted.items() if column.name not in present[column.table.name]]
+        if missing:
+            raise SchemaInvalid(f"columns are missing: {', '.join(missing)}")
         rows = (await connection.execute(select(func.count()).select_from(catalog))).scalar_one()
     if not rows:
         raise SchemaInvalid("the catalog is empty: run the seeding step")

@@ -23,8 +23,11 @@ class RoleInvalid(Exception):
     """The application's URL does not name a role of its own on the same database."""
 
 
-def ensure_application_role(connection: Connection, owner_url: str, application_url: str) -> str:
-    """Make the role of `application_url`, or bring it into shape; returns its name. Raises RoleInvalid."""
+def ensure_application_role(connection: Connection, owner_url: str, application_url: str, others: bool = False) -> str:
+    """Make the role of `application_url`, or bring it into shape; returns its name. Raises RoleInvalid.
+
+    With `others` it keeps its rights on tables that are not known here: those of a newer version, which may be serving.
+    """
     owner, own = make_url(owner_url), make_url(application_url)
     if not own.username or not own.password:
         raise RoleInvalid("APP_DATABASE_URL must have the form postgresql://user:password@host:port/database")
@@ -42,7 +45,7 @@ def ensure_application_role(connection: Connection, owner_url: str, application_
         f"{'ALTER' if known else 'CREATE'} ROLE {role} {_ATTRIBUTES} PASSWORD '{verifier}'",
         f"GRANT CONNECT ON DATABASE {database} TO {role}",
         f"GRANT USAGE ON SCHEMA public TO {role}",
-        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
+        *([] if others else [f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}"]),
         f"GRANT SELECT ON {', '.join(_READ_ONLY)} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(_READ_WRITE)} TO {role}",
     ]
