@@ -29,8 +29,8 @@ Plan = t.Dict[str, t.Any]
 class Migrations:
     """The migrations of one release: asked and undone by its own image, in its own environment.
 
-    `compose` is that of the release, `service` its one-shot, `settings` the `x-migrations` of that service. The database
-    must run. Every method raises `ProductionError`, which names service and command and holds no secret.
+    `compose` is that of the release, `service` its one-shot, `settings` the `x-migrations` of that service. The
+    database must run. Every method raises `ProductionError`, which names service and command and holds no secret.
     """
 
     def __init__(self, compose: Compose, service: str, settings: dict[str, t.Any]) -> None:
@@ -59,7 +59,7 @@ class Migrations:
         """Undo every migration above `head` (None: all of them), and make sure that the schema is there then."""
         argv = [part.replace(HEAD, head or EMPTY) for part in self._settings["undo"]]
         if not argv:
-            raise ProductionError(f"service {self._service}", "has no x-migrations.undo.", "Add it to the Compose file.")
+            raise ProductionError(f"service {self._service}", "has no x-migrations.undo.", "Say how it undoes them.")
         self._run(argv, timeout)
         found = self.plan()["current"]
         if found != head:
@@ -83,7 +83,9 @@ def checked(service: str, settings: t.Any) -> dict[str, list[str]]:
     fault = _fault_of(settings)
     if fault:
         raise ProductionError(
-            f"service {service}", f"x-migrations: {fault}.", 'Write {plan: [program, argument], undo: [program, "{head}"]}.'
+            f"service {service}",
+            f"x-migrations: {fault}.",
+            'Write {plan: [program, argument], undo: [program, "{head}"]}.',
         )
     return {"plan": list(settings["plan"]), "undo": list(settings.get("undo") or [])}
 

@@ -203,6 +203,58 @@ def test_postgres_shortfalls(catalog, options, expected):
     assert result["status"] == "fail" and expected in result["message"]
 
 
+SCHEMA_CHANGES = [
+    "ALTER TABLE shelf ADD COLUMN depth int",
+    "ALTER TABLE shelf ALTER COLUMN id TYPE bigint",
+    "ALTER TABLE shelf ALTER COLUMN name SET NOT NULL",
+    "ALTER TABLE shelf ALTER COLUMN name SET DEFAULT 'x'",
+    "ALTER TABLE shelf ALTER COLUMN name TYPE text COLLATE \"C\"",
+    "ALTER TABLE shelf ADD CONSTRAINT low CHECK (id < 9)",
+    "CREATE INDEX ON shelf (name)",
+    "DROP INDEX shelf_id",
+    "CREATE VIEW names AS SELECT name FROM shelf",
+    "CREATE TRIGGER t BEFORE UPDATE ON shelf FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "ALTER TYPE mood ADD VALUE 'fine'",
+    "ALTER DOMAIN few ADD CHECK (VALUE > 1)",
+    "CREATE SCHEMA other; CREATE TABLE other.shelf (id int)",
+]
+NO_SCHEMA_CHANGES = [
+    "INSERT INTO shelf VALUES (1)",
+    "GRANT SELECT ON shelf TO PUBLIC",
+    "ALTER TABLE shelf DROP COLUMN depth; ALTER TABLE shelf ADD COLUMN depth int",
+    "ANALYZE",
+    "CREATE TEMP TABLE passing (id int)",
+]
+
+
+def test_the_hash_of_a_schema_tells_every_change_of_it_and_no_other(data):
+    def psql(*statements, database="marked"):
+        argv = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "shop", "-d", database]
+        argv += [part for statement in statements for part in ("-c", statement)]
+        code, output = data.containers[1].exec_run(argv, environment={"PGPASSWORD": PASSWORD})
+        assert code == 0, output
+
+    def look():
+        target = data.postgres(dbname="marked", tables=["shelf"], schema_hash=True)
+        return _health.check(entries(target), 10)["results"][0]["data"]
+
+    psql("CREATE DATABASE marked", database="shop")
+    psql("CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN few AS int; CREATE TABLE shelf (id int, name text);"
+         "CREATE INDEX shelf_id ON shelf (id)")
+    assert look()["migration_head"] == [] and len(look()["schema_hash"]) == 64
+    seen = {look()["schema_hash"]}
+    for change in SCHEMA_CHANGES:
+        psql(change)
+        found = look()["schema_hash"]
+        assert found not in seen, change
+        seen.add(found)
+    for change in NO_SCHEMA_CHANGES:
+        psql(change)
+        assert look()["schema_hash"] == found, change
+    psql("CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('a1')")
+    assert look()["migration_head"] == ["a1"]
+
+
 def test_postgres_pool_warning(catalog):
     found = _health.check(entries(catalog.postgres(pool_max_percent=0.5)), 10)
     assert found["overall_status"] == "degraded" and "connections are in use" in found["results"][0]["message"]

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._probes import _base
@@ -15,6 +17,7 @@ OPTIONS: dict[str, t.Any] = {
     "min_rows": {"type": "dict", "default": {}},
     "migration_head": {"type": "str"},
     "migration_table": {"type": "str", "default": "alembic_version"},
+    "schema_hash": {"type": "bool", "default": False},
 }
 DOCUMENTATION = """\
     tables:
@@ -33,6 +36,13 @@ DOCUMENTATION = """\
       description: Table with the current migration in column C(version_num), as Alembic keeps it.
       type: str
       default: alembic_version
+    schema_hash:
+      description:
+        - Also reports a hash of what the database is made of as C(schema_hash), and the migration as C(migration_head),
+          a list that is empty when there is no such table.
+        - Tables, columns, types, indexes, constraints, views and triggers count, rows and rights do not.
+      type: bool
+      default: false
 """
 
 
@@ -48,6 +58,9 @@ class Database(t.Protocol):
     def column(self, table: str, name: str) -> list[t.Any]:
         """All values of a column."""
 
+    def definition(self) -> list[tuple[t.Any, ...]]:
+        """What the database is made of, in any order. Asked last: it may leave names of tables without their schema."""
+
 
 def shortfalls(database: Database, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
     """Everything in `options` that the database lacks, in words; adds to `data` what was found."""
@@ -61,17 +74,24 @@ def shortfalls(database: Database, options: dict[str, t.Any], data: dict[str, t.
         data.setdefault("rows_at_least", {})[table] = found
         if found < int(minimum):
             problems.append(f"table {table} has {found} of at least {minimum} rows")
-    return problems + _wrong_migration(database, options, data)
+    if options["migration_head"] is not None or options["schema_hash"]:
+        problems += _wrong_migration(database, options, data)
+    if options["schema_hash"]:
+        parts = sorted(json.dumps(row) for row in database.definition())
+        data["schema_hash"] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return problems
 
 
 def _wrong_migration(database: Database, options: dict[str, t.Any], data: dict[str, t.Any]) -> list[str]:
     expected, table = options["migration_head"], options["migration_table"]
-    if expected is None:
+    ran = database.exists(table)
+    found = sorted(str(value) for value in database.column(table, "version_num")) if ran else []
+    data["migration_head"] = found
+    if expected is None or found == [expected]:
         return []
-    if not database.exists(table):
+    if not ran:
         return [f"table {table} does not exist, so no migration has run"]
-    found = data["migration_head"] = sorted(str(value) for value in database.column(table, "version_num"))
-    return [] if found == [expected] else [f"the migration head is {', '.join(found) or 'empty'} instead of {expected}"]
+    return [f"the migration head is {', '.join(found) or 'empty'} instead of {expected}"]
 
 
 def failure(problems: list[str], data: dict[str, t.Any]) -> _base.ProbeFailure:

@@ -100,6 +100,47 @@ _POOL = """
     SELECT count(*) FILTER (WHERE backend_type = 'client backend'), current_setting('max_connections')::int,
            current_setting('server_version') FROM pg_stat_activity
 """
+# One line for each part of the schema. What an extension brought is the extension's, and changes with its version.
+_DEFINITION = """
+    WITH spaces AS (
+      SELECT oid FROM pg_namespace WHERE left(nspname, 3) <> 'pg_' AND nspname <> 'information_schema'
+    ), own AS (
+      SELECT oid, relkind, relpersistence, relpartbound FROM pg_class
+      WHERE relnamespace IN (SELECT oid FROM spaces)
+        AND oid NOT IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e')
+    )
+    SELECT 'relation', oid::regclass::text, concat_ws(' ', relkind, relpersistence, pg_get_expr(relpartbound, oid),
+           CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END)
+      FROM own WHERE relkind NOT IN ('i', 'I')
+    UNION ALL
+    SELECT 'column', concat_ws(' ', own.oid::regclass, quote_ident(attname)),
+           concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated, collname,
+                     pg_get_expr(adbin, adrelid))
+      FROM own JOIN pg_attribute ON attrelid = own.oid
+      LEFT JOIN pg_collation ON pg_collation.oid = attcollation
+      LEFT JOIN pg_attrdef ON adrelid = own.oid AND adnum = attnum
+      WHERE relkind IN ('r', 'p', 'f', 'c') AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT 'index', indexrelid::regclass::text, concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid)
+      FROM own JOIN pg_index ON indexrelid = own.oid
+    UNION ALL
+    SELECT 'constraint', concat_ws(' ', own.oid::regclass, quote_ident(conname)),
+           pg_get_constraintdef(pg_constraint.oid)
+      FROM own JOIN pg_constraint ON conrelid = own.oid
+      WHERE contype <> 'n' -- not null is told of the column; PostgreSQL 18 has it here too
+    UNION ALL
+    SELECT 'trigger', concat_ws(' ', own.oid::regclass, quote_ident(tgname)), pg_get_triggerdef(pg_trigger.oid)
+      FROM own JOIN pg_trigger ON tgrelid = own.oid WHERE NOT tgisinternal
+    UNION ALL
+    SELECT 'values', enumtypid::regtype::text, string_agg(quote_literal(enumlabel), ' ' ORDER BY enumsortorder)
+      FROM pg_enum GROUP BY enumtypid
+    UNION ALL
+    SELECT 'domain', pg_type.oid::regtype::text,
+           concat_ws(' ', format_type(typbasetype, typtypmod), typnotnull, typdefault, (
+             SELECT string_agg(pg_get_constraintdef(oid), ' ' ORDER BY conname) FROM pg_constraint
+             WHERE contypid = pg_type.oid AND contype <> 'n'))
+      FROM pg_type WHERE typtype = 'd' AND typnamespace IN (SELECT oid FROM spaces)
+"""
 
 
 def endpoint(options: dict[str, t.Any]) -> tuple[str, int]:
@@ -179,6 +220,10 @@ class _Session:
     def column(self, table: str, name: str) -> list[t.Any]:
         statement = self._sql.SQL("SELECT {} FROM {}").format(self._sql.Identifier(name), self._identifier(table))
         return [row[0] for row in self.query(statement)]
+
+    def definition(self) -> list[tuple[t.Any, ...]]:
+        self.query("SELECT set_config('search_path', '', true)")  # so that every name is told with its schema
+        return self.query(_DEFINITION)
 
     def _identifier(self, table: str) -> t.Any:
         return self._sql.Identifier(*table.split("."))

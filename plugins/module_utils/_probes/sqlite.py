@@ -128,6 +128,9 @@ class _Database:
         # with its table, as SQLite takes a quoted name that no column has for a text
         return [row[0] for row in self.query(f"SELECT {_quoted(table)}.{_quoted(name)} FROM {_quoted(table)}")]
 
+    def definition(self) -> list[tuple[t.Any, ...]]:
+        return self.query("SELECT type, name, tbl_name, sql FROM sqlite_master")
+
     def close(self) -> None:
         self._connection.close()
 

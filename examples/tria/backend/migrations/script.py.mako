@@ -12,7 +12,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
-# True when downgrade() brings the schema back as it was, and no row of an older table is lost on the way there and back.
+# True when downgrade() brings the schema back as it was, and no row of an older table is lost on the way.
 reversible = False
 
 

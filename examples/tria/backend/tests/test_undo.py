@@ -33,7 +33,8 @@ HEAD = expected_head()
 Next = Callable[..., str]
 # What a database is made of, a line for each part; of a table that is gone nothing is left.
 SCHEMA = """
-    SELECT concat_ws(' ', table_name, column_name, udt_name, numeric_precision, numeric_scale, is_nullable, column_default)
+    SELECT concat_ws(' ', table_name, column_name, udt_name, numeric_precision, numeric_scale, is_nullable,
+                     column_default)
       FROM information_schema.columns WHERE table_schema = 'public'
     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
     UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
@@ -201,11 +202,12 @@ def test_the_program_says_the_same(empty_database: str) -> None:
     back = run(empty_database, "--to", "0001")
     assert back.returncode == 0 and back.stdout.endswith("schema at migration 0001, undone: 0003, 0002\n")
     wrong = run(empty_database, "--to", "nothing")
-    assert wrong.returncode == EXIT_MIGRATION and wrong.stdout.endswith("this version does not know migration nothing\n")
+    assert wrong.returncode == EXIT_MIGRATION
+    assert wrong.stdout.endswith("reason=this version does not know migration nothing\n")
     assert run(empty_database, "--plan", "--check").returncode == 2
 
 
-# --- this version after the next one's migrations -----------------------------------------------------------------------
+# --- this version after the next one's migrations ---------------------------------------------------------------------
 
 
 @pytest.fixture(name="newer_database")

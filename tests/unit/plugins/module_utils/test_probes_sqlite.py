@@ -73,6 +73,19 @@ def test_all_shortfalls_are_told_at_once(shop):
     assert seen.remedy == "Run the migrations and load the data."
 
 
+def test_the_hash_of_a_schema(shop):
+    def hashed():
+        return look("sqlite", path=str(shop), schema_hash=True).data["schema_hash"]
+
+    before = hashed()
+    with connection(shop) as changed:
+        changed.execute("INSERT INTO items VALUES ('c')")
+    assert hashed() == before and len(before) == 64
+    with connection(shop) as changed:
+        changed.execute("CREATE INDEX names ON items (name)")
+    assert hashed() != before
+
+
 def test_migrations_that_never_ran(shop):
     seen = look("sqlite", path=str(shop), migration_head="1", migration_table="schema_migrations")
     assert seen.message == "table schema_migrations does not exist, so no migration has run"
