@@ -93,16 +93,17 @@ def plan_images(
     `base_images` maps a service to the image that stands in for what a registry would give: to the service itself, or,
     when it is built, to the `FROM` of its Dockerfile (build argument `BASE_IMAGE`). A built image's tag is a hash of its
     context, build options and base, so that an image that exists is an image that is current. Services that are built
-    alike, or name the image that another one builds, share one image.
+    alike, or name the image that another one builds, share one image; the other may be one of another host's profiles.
     Returns ({service: reference}, [{image, context, dockerfile, target, args}]); raises `ProductionError`.
     """
     images: dict[str, str] = {}
     builds: dict[str, dict[str, t.Any]] = {}
     built_as: dict[str, str] = {}  # what the Compose file calls an image -> what this release calls it
     services = active_services(compose, profiles)
-    for name, service in services.items():
+    named = {service["image"] for service in services.values() if "image" in service and not service.get("build")}
+    for name, service in (compose.get("services") or {}).items():
         context = build_context(service)
-        if context is None:
+        if context is None or (name not in services and service.get("image") not in named):
             continue
         if context not in context_hashes:
             raise ProductionError(name, f"there is no hash of its build context {context}.", "Name it in contexts.")
@@ -115,7 +116,8 @@ def plan_images(
         }
         key = content_hash([context_hashes[context], recipe])
         first = builds.setdefault(key, {"image": f"{project}/{name}:{key[:12]}", **recipe})
-        images[name] = first["image"]
+        if name in services:
+            images[name] = first["image"]
         built_as.setdefault(service.get("image", ""), first["image"])
     for name, service in services.items():
         if name not in images:

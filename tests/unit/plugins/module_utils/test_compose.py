@@ -85,6 +85,19 @@ def test_an_image_that_another_service_builds():
     assert images["migrate"] == images["web"] != "tria/web" and images["db"] == "postgres:15"
 
 
+def test_an_image_that_a_service_of_another_host_builds():
+    services = {
+        "migrate": {"image": "tria/web", "profiles": ["data"]},
+        "web": {"image": "tria/web", "build": "web", "profiles": ["app"]},
+        "balancer": {"image": "tria/balancer", "build": "api", "profiles": ["edge"]},
+        "debug": {"build": "api", "profiles": ["debug"]},
+    }
+    images, builds = plan(services, {"web": "python:1"}, ["data"])
+    everywhere, _builds = plan(services, {"web": "python:1"}, ["*"])
+    assert images == {"migrate": everywhere["web"]} and [build["image"] for build in builds] == [everywhere["web"]]
+    assert set(plan(services, profiles=["edge"])[0]) == {"balancer"} and len(plan(services, profiles=["edge"])[1]) == 1
+
+
 @pytest.mark.parametrize(
     "build",
     [
