@@ -15,7 +15,7 @@ from servers import BACKEND
 
 STACK = BACKEND.parent
 COMPOSE = (STACK / "compose.yaml").read_text()
-COMPOSE_TLS = (STACK / "compose.tls.yaml").read_text()
+OVERLAYS = "".join((STACK / f"compose.{name}.yaml").read_text() for name in ("tls", "hosts", "hosts.tls"))
 # Set by `docker compose` itself or by whoever builds the images, not by an operator.
 NOT_IN_ENV_FILE = {"COMPOSE_PROJECT_NAME", "IMAGE_TAG"}
 
@@ -23,7 +23,7 @@ NOT_IN_ENV_FILE = {"COMPOSE_PROJECT_NAME", "IMAGE_TAG"}
 def interpolated() -> dict[str, bool]:
     """Variables of the Compose files, and whether they require them."""
     found: dict[str, bool] = {}
-    for name, required in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)(:\?)?", COMPOSE + COMPOSE_TLS):
+    for name, required in re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)(:\?)?", COMPOSE + OVERLAYS):
         found[name] = found.get(name, False) or bool(required)
     return {name: required for name, required in found.items() if name not in NOT_IN_ENV_FILE}
 
@@ -82,6 +82,6 @@ def test_the_backend_does_not_know_the_owner_of_the_database() -> None:
 
 
 def test_no_service_gets_the_whole_env_file() -> None:
-    assert "env_file" not in COMPOSE
+    assert "env_file" not in COMPOSE + OVERLAYS
     assert COMPOSE.count("ports:") == 1
     assert "container_name" not in COMPOSE
