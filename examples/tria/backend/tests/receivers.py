@@ -33,9 +33,9 @@ Reply = tuple[int, bytes]
 
 
 class Receiver:
-    """An HTTP server on a port of its own; `answer` decides what it says."""
+    """An HTTP server, by default on a port of its own; `answer` decides what it says."""
 
-    def __init__(self, answer: Callable[[Received], Reply]) -> None:
+    def __init__(self, answer: Callable[[Received], Reply], address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.requests: list[Received] = []
         self.failing = False
         receiver = self
@@ -60,7 +60,7 @@ class Receiver:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing: the tests look at `requests`."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
