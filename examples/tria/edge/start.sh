@@ -20,13 +20,13 @@ mkdir -p /tmp/edge
 echo "${EDGE_TLS_PORT:+include /etc/nginx/tls.conf;}" > /tmp/edge/server.conf
 # One that failed three times in ten seconds is left alone for ten; while all have failed, the answer is 502.
 if [ -n "${EDGE_BACKENDS:-}" ]; then
-  {
-    echo "upstream backends { zone backends 64k;"
-    for backend in $(printf '%s' "$EDGE_BACKENDS" | tr ',' ' '); do
-      echo "  server $backend max_fails=3 fail_timeout=10s;"
-    done
-    echo "}"
-    echo "map '' \$backend { default backends; }"
-  } > /etc/nginx/upstream/backend.conf
-fi
+  echo "upstream backends { zone backends 64k;"
+  for backend in $(printf '%s' "$EDGE_BACKENDS" | tr ',' ' '); do
+    echo "  server $backend max_fails=3 fail_timeout=10s;"
+  done
+  echo "}"
+  echo "map '' \$backend { default backends; }"
+else
+  echo "include /etc/nginx/upstream.conf;"
+fi > /tmp/edge/upstream.conf
 exec nginx -g 'daemon off;'
