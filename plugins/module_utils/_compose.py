@@ -14,23 +14,81 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils._env import interpolation, parser
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
-_INTERPOLATED = ("image", "build", "deploy", "scale")  # what is looked at here; the rest is left to Compose
+# What is looked at here; the rest is left to Compose.
+_INTERPOLATED = ("image", "build", "deploy", "scale", "stop_grace_period", "container_name", "network_mode", "networks")
+_INTERPOLATED += ("ports", "volumes", "env_file", "label_file", "x-rollout", "x-migrations")
+_MAPPINGS = ("environment", "labels", "depends_on", "networks", "build", "extra_hosts", "sysctls")
+_APPENDED = ("ports", "volumes", "configs", "secrets", "env_file", "label_file", "expose", "tmpfs", "dns")
+
+
+def merged(files: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Several parsed Compose files as one, as far as it is looked at here: the later one wins, or adds to a list."""
+    whole: dict[str, t.Any] = {}
+    for parsed in files:
+        services = {**(whole.get("services") or {})}
+        for name, service in (parsed.get("services") or {}).items():
+            services[name] = _service_over(services.get(name) or {}, service or {})
+        whole = {**_over(whole, parsed), "services": services}
+    return whole
+
+
+def _service_over(first: dict[str, t.Any], second: dict[str, t.Any]) -> dict[str, t.Any]:
+    service = {**first}
+    for key, value in second.items():
+        if key in _MAPPINGS and key in first:
+            service[key] = _over(mapping(first[key]), mapping(value))
+        elif key in _APPENDED and key in first:
+            service[key] = [*listed(first[key]), *listed(value)]
+        else:
+            service[key] = _over(first.get(key), value)
+    return service
+
+
+def _over(first: t.Any, second: t.Any) -> t.Any:
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return second
+    return {**first, **{key: _over(first.get(key), value) for key, value in second.items()}}
+
+
+def mapping(value: t.Any) -> dict[str, t.Any]:
+    """What Compose lets one write as a mapping or as a list (`[A=1]`, `[name]`) or text (`build: web`), as a mapping."""
+    if isinstance(value, str):
+        return {"context": value}
+    if isinstance(value, list):
+        return {str(item).partition("=")[0]: (str(item).partition("=")[2] if "=" in str(item) else None) for item in value}
+    return dict(value or {})
+
+
+def listed(value: t.Any) -> list[t.Any]:
+    """What Compose lets one write as a list or as its only element, as a list."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def interpolated(compose: dict[str, t.Any], project: str, env_content: str) -> dict[str, t.Any]:
-    """`compose` with the variables in its services' images, builds and numbers replaced, as Compose will do it.
+    """`compose` with the variables in what is looked at here replaced, as Compose will do it.
 
-    Raises `ProductionError` naming the service.
+    That holds nothing of `environment` and `command`. Raises `ProductionError` naming the service.
     """
     variables = {**parser.parse(env_content).values, "COMPOSE_PROJECT_NAME": project}
-    services = {}
-    for name, service in (compose.get("services") or {}).items():
-        try:
-            own = {key: _substituted(service[key], variables.get) for key in _INTERPOLATED if key in service}
-        except interpolation.InterpolationError as exc:
-            raise ProductionError(name, f"{exc.cause}.", "Set it in the env file, or correct the Compose file.") from exc
-        services[name] = {**service, **own}
-    return {**compose, "services": services}
+    whole = {**compose}
+    whole["services"] = {
+        name: _interpolated(name, service, _INTERPOLATED, variables)
+        for name, service in (compose.get("services") or {}).items()
+    }
+    for kind in ("configs", "secrets"):
+        whole[kind] = {
+            name: _interpolated(name, one or {}, ("file",), variables) for name, one in (compose.get(kind) or {}).items()
+        }
+    return whole
+
+
+def _interpolated(
+    name: str, raw: dict[str, t.Any], keys: t.Sequence[str], variables: dict[str, str]
+) -> dict[str, t.Any]:
+    try:
+        return {**raw, **{key: _substituted(raw[key], variables.get) for key in keys if key in raw}}
+    except interpolation.InterpolationError as exc:
+        raise ProductionError(name, f"{exc.cause}.", "Set it in the env file, or correct the Compose file.") from exc
 
 
 def _substituted(value: t.Any, lookup: interpolation.Lookup) -> t.Any:
@@ -86,14 +144,16 @@ def plan_images(
     compose: dict[str, t.Any],
     profiles: t.Iterable[str],
     context_hashes: dict[str, str],
+    file_hashes: dict[str, str],
     base_images: dict[str, str],
 ) -> tuple[dict[str, str], list[dict[str, t.Any]]]:
     """Which image every active service runs, and what is to be built for it.
 
     `base_images` maps a service to the image that stands in for what a registry would give: to the service itself, or,
     when it is built, to the `FROM` of its Dockerfile (build argument `BASE_IMAGE`). A built image's tag is a hash of its
-    context, build options and base, so that an image that exists is an image that is current. Services that are built
-    alike, or name the image that another one builds, share one image; the other may be one of another host's profiles.
+    context (without what `.dockerignore` leaves out, of which the Dockerfile is used all the same: `file_hashes`), build
+    options and base, so that an image that exists is an image that is current. Services that are built alike, or name
+    the image that another one builds, share one image; the other may be one of another host's profiles.
     Returns ({service: reference}, [{image, context, dockerfile, target, args}]); raises `ProductionError`.
     """
     images: dict[str, str] = {}
@@ -114,7 +174,8 @@ def plan_images(
             "target": build.get("target", ""),
             "args": {**_arguments(build), **({"BASE_IMAGE": base_images[name]} if name in base_images else {})},
         }
-        key = content_hash([context_hashes[context], recipe])
+        dockerfile = file_hashes.get(os.path.normpath(os.path.join(context, recipe["dockerfile"])), "")
+        key = content_hash([context_hashes[context], dockerfile, recipe])
         first = builds.setdefault(key, {"image": f"{project}/{name}:{key[:12]}", **recipe})
         if name in services:
             images[name] = first["image"]
@@ -131,12 +192,6 @@ def _arguments(build: dict[str, t.Any]) -> dict[str, str]:
     if isinstance(args, list):
         args = dict(item.partition("=")[::2] for item in args)
     return {key: str(value) for key, value in args.items()}
-
-
-def release_overlay(images: dict[str, str], offline: bool) -> dict[str, t.Any]:
-    """The second Compose file of a release, which pins every service's image."""
-    pull = {"pull_policy": "never"} if offline else {}
-    return {"services": {name: {"image": image, **pull} for name, image in sorted(images.items()) if image}}
 
 
 def container_targets(project: str, compose: dict[str, t.Any], profiles: t.Iterable[str]) -> list[dict[str, t.Any]]:
@@ -156,14 +211,46 @@ def optional_services(compose: dict[str, t.Any]) -> set[str]:
     """Services whose failure only degrades the stack: those with the label `tria.production.critical: "false"`."""
     found = set()
     for name, service in (compose.get("services") or {}).items():
-        labels = service.get("labels") or {}
-        if isinstance(labels, list):
-            labels = dict(label.partition("=")[::2] for label in labels)
+        labels = mapping(service.get("labels"))
         if str(labels.get("tria.production.critical", "true")).lower() == "false":
             found.add(name)
     return found
 
 
+def referenced_files(compose: dict[str, t.Any], name: str) -> list[str]:
+    """Paths inside the project that a service of an interpolated project reads when it is started, normalised.
+
+    Bind mounts, env files, label files, configs, secrets, and the files that it extends.
+    """
+    service = compose["services"][name]
+    extends = service.get("extends")
+    found = [extends.get("file") if isinstance(extends, dict) else None]
+    for volume in service.get("volumes") or []:
+        if isinstance(volume, dict):
+            found.append(volume.get("source") if volume.get("type") == "bind" else None)
+        elif volume.startswith("."):
+            found.append(volume.partition(":")[0])
+    for entry in [*listed(service.get("env_file")), *listed(service.get("label_file"))]:
+        found.append(entry.get("path") if isinstance(entry, dict) else entry)
+    found += mounted_files(compose, name)
+    return _inside(found)
+
+
+def mounted_files(compose: dict[str, t.Any], name: str) -> list[str]:
+    """The files behind a service's configs and secrets. A container does not get another one's when they change."""
+    found = []
+    for kind in ("configs", "secrets"):
+        for entry in compose["services"][name].get(kind) or []:
+            source = entry.get("source") if isinstance(entry, dict) else entry
+            found.append(((compose.get(kind) or {}).get(source) or {}).get("file"))
+    return _inside(found)
+
+
+def _inside(paths: t.Iterable[str | None]) -> list[str]:
+    normal = {os.path.normpath(path) for path in paths if path}
+    return sorted(path for path in normal if not os.path.isabs(path) and path.split("/")[0] not in ("..", "~"))
+
+
 def content_hash(value: t.Any) -> str:
-    """sha256 of a JSON-serialisable value, in a canonical form."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """sha256 of a JSON-serialisable value, in a canonical form; a date of YAML counts as its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()

@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _atomic, _redact
+from ansible_collections.tria.production.plugins.module_utils import _atomic, _dockerignore, _redact
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ARCHIVES_KEPT = 3
@@ -98,8 +98,9 @@ def pack(
 ) -> dict[str, t.Any]:
     """Pack `src` into `cache`; the same content gives the same archive, which is then not written again.
 
-    Returns `archive`, `sha256` of the whole tree, `contexts` {path: sha256} and `changed`. Each of `wheels` is
-    `{requirements, dest, python_version, architecture}`, paths being relative to `src`. Raises `ProductionError`, `OSError`.
+    Returns `archive`, `sha256` of the whole tree, `contexts` {path: sha256 of what a build sees}, `files` {path: sha256 of
+    what no build sees} and `changed`. Each of `wheels` is `{requirements, dest, python_version, architecture}`, paths being
+    relative to `src`. Raises `ProductionError`, `OSError`.
     """
     if not os.path.isdir(src):
         raise ProductionError(src, "is not a folder.", "Set it to the folder that holds the Compose file.")
@@ -108,6 +109,7 @@ def pack(
         entries += list_entries(fetch_wheels(src, cache, wheel_set), prefix=wheel_set["dest"])
     digests = {entry.name: entry.digest() for entry in entries}
     sha256 = tree_hash(digests)
+    built = {os.path.normpath(context): _seen_by_build(src, context, digests) for context in contexts}
     archive = os.path.join(cache, f"{os.path.basename(os.path.abspath(src))}-{sha256[:_DIGITS]}.tar")
     missing = not os.path.exists(archive)
     if missing and write:
@@ -117,9 +119,25 @@ def pack(
     return {
         "archive": archive,
         "sha256": sha256,
-        "contexts": {os.path.normpath(context): tree_hash(digests, context) for context in contexts},
+        "contexts": {context: tree_hash(seen, context) for context, seen in built.items()},
+        "files": {name: digests[name].hex() for name in sorted(set(digests).difference(*built.values()))},
         "changed": missing,
     }
+
+
+def _seen_by_build(src: str, context: str, digests: dict[str, bytes]) -> dict[str, bytes]:
+    """The `digests` that an image built from `context` can hold anything of.
+
+    The file that BuildKit prefers to `.dockerignore` depends on the Dockerfile: where there is one, everything counts.
+    """
+    folder = os.path.normpath(context)
+    prefix = "" if folder == "." else folder + "/"
+    inside = {name: digest for name, digest in digests.items() if name.startswith(prefix)}
+    ignore = _dockerignore.read(os.path.join(src, prefix, _dockerignore.NAME))
+    others = any(name.endswith(_dockerignore.NAME) and os.path.basename(name) != _dockerignore.NAME for name in inside)
+    if ignore is None or others:
+        return inside
+    return {name: digest for name, digest in inside.items() if not ignore.leaves_out(name[len(prefix) :])}
 
 
 def _write_archive(archive: str, entries: list[Entry], digests: dict[str, bytes]) -> None:

@@ -27,7 +27,9 @@ options:
     type: path
     default: ~/.cache/tria.production
   contexts:
-    description: Folders inside O(src) whose own hashes are wanted, usually the build contexts of the Compose file.
+    description:
+      - Folders inside O(src) whose own hashes are wanted, usually the build contexts of the Compose file. What a context's
+        C(.dockerignore) leaves out does not count.
     type: list
     elements: str
     default: []
@@ -92,6 +94,11 @@ contexts:
   type: dict
   returned: always
   sample: {backend: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03}
+files:
+  description: Hash of each file that is in none of O(contexts), or left out of it.
+  type: dict
+  returned: always
+  sample: {backend/Dockerfile: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -9,22 +9,33 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: stack_release
-short_description: Plan, stage, commit and discard releases of a Compose stack
+short_description: Plan, stage, commit, mark and find again releases of a Compose stack
 version_added: 0.1.0
 description:
   - A release is a folder below C(releases) in O(root) that holds a project's files, its env file (0600), the images it
-    runs and its record. Its ID carries a hash of all of that, so that "is there anything to do?" is a comparison.
+    runs, the project as Compose renders it, its record, which never changes, and its outcome. Its ID carries a hash, so
+    that "is there anything to do?" is a comparison.
+  - That hash is over what the Compose files say, the values of the env file, the images, and those files of the project
+    that a Compose file names (bind mounts, env files, configs, secrets). Everything else gets into a container through an
+    image or not at all. A comment in a Compose file, a README or a test makes no new release.
+  - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what Compose makes its containers
+    from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so that its
+    old and new containers can run beside each other. Its C(x-rollout) and the C(x-migrations) of a one-shot are checked
+    when the release is planned.
 author:
   - tria.production contributors (@tria-production)
 options:
   state:
     description:
       - V(planned) only tells what a deploy would do.
-      - V(staged) writes the folder of O(release), whole or not at all.
+      - V(staged) writes the folder of O(release), whole or not at all. It needs the C(docker) command.
       - V(current) records that O(release) passed every gate and switches C(current) to it.
-      - V(failed) records that O(release) did not pass.
+      - V(failed) records that O(release) did not pass; if it was current, the last good one before it is again.
+      - V(bad) records that O(release) was rolled back by hand.
+      - V(target) only tells what a rollback would do, to O(release) or to the newest good one before the current.
+      - V(history) only lists all releases that are there.
     type: str
-    choices: [planned, staged, current, failed]
+    choices: [planned, staged, current, failed, bad, target, history]
     required: true
   root:
     description: The stack's folder on the host.
@@ -34,23 +45,30 @@ options:
     description: Compose project name. Needed to plan and to stage.
     type: str
   compose:
-    description: The parsed Compose file, not interpolated. Needed to plan and to stage.
-    type: dict
+    description: The parsed Compose files, not interpolated, in the order of O(compose_files). Needed to plan and to stage.
+    type: list
+    elements: dict
   compose_files:
     description: Paths of the Compose files inside the project, in order.
     type: list
     elements: str
     default: [compose.yaml]
+  compose_sources:
+    description: Texts of the Compose files, in the same order, for the diff.
+    type: list
+    elements: str
+    default: []
   profiles:
     description: Compose profiles that are on.
     type: list
     elements: str
     default: []
-  source_sha256:
-    description: Hash of the project's files, from M(tria.production.source_archive). Needed to plan and to stage.
-    type: str
   contexts:
     description: Hashes of the build contexts, from M(tria.production.source_archive).
+    type: dict
+    default: {}
+  files:
+    description: Hashes of the files that no build context has, from M(tria.production.source_archive).
     type: dict
     default: {}
   base_images:
@@ -68,24 +86,53 @@ options:
     description: Archive with the project's files, on the host. Needed to stage; removed once its files are in the release.
     type: path
   release:
-    description: ID of the release. Needed for every state but V(planned).
+    description: ID of the release. Needed to stage and to mark.
     type: str
+  by:
+    description: Who deploys, with C(user) and C(host); goes into the record and into every event of the outcome.
+    type: dict
+    default: {}
+  deploy:
+    description: ID of the run over all hosts that this belongs to, for the record.
+    type: str
+    default: ""
   keep:
-    description: How many releases to keep. The current one and the one before it always stay.
+    description:
+      - How many releases to keep. The current one and the last good one before it always stay, so do those that an
+        interrupted deploy was about and those whose files a container has mounted.
+      - Images that only removed releases had go too, if they were built for the project or are of O(pulled).
     type: int
     default: 5
   failure:
-    description: Why the release failed.
+    description: Why the release failed, or was rolled back.
     type: str
     default: ""
+  migration_head:
+    description: The migration that the database is at with this release.
+    type: str
+  schema_hash:
+    description: Hash of the database's schema with this release.
+    type: str
+  gates:
+    description: What the gates of the deploy said, each with C(name), C(status) and C(duration_s).
+    type: list
+    elements: dict
+  backup:
+    description: Path of the dump that was made before this release.
+    type: str
+  pulled:
+    description: Images that were pulled for this release.
+    type: list
+    elements: str
 requirements:
   - docker (Python library) >= 5.0
+  - Docker Compose v2, to stage
 attributes:
   check_mode:
-    description: Planning is the same; the other states tell what they would change.
+    description: Reading is the same; the other states tell what they would change.
     support: full
   diff_mode:
-    description: Planning shows the images before and after.
+    description: Staging shows services, images, names of variables and Compose files, before and after.
     support: full
 """
 
@@ -95,9 +142,10 @@ EXAMPLES = r"""
     state: planned
     root: /opt/tria
     project: tria
-    compose: "{{ lookup('ansible.builtin.file', 'compose.yaml') | from_yaml }}"
-    source_sha256: "{{ source.sha256 }}"
+    compose:
+      - "{{ lookup('ansible.builtin.file', 'compose.yaml') | from_yaml }}"
     contexts: "{{ source.contexts }}"
+    files: "{{ source.files }}"
     env_content: "{{ environment_content }}"
   register: plan
 
@@ -106,6 +154,12 @@ EXAMPLES = r"""
     state: current
     root: /opt/tria
     release: "{{ plan.release }}"
+
+- name: Find the release to go back to
+  tria.production.stack_release:
+    state: target
+    root: /opt/tria
+  register: back
 """
 
 RETURN = r"""
@@ -113,55 +167,107 @@ action:
   description:
     - V(none) when the release is current and runs, V(start) when it is current but not all of it runs, else V(deploy).
   type: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
   sample: deploy
 reasons:
   description: Why there is something to do.
   type: list
   elements: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
   sample: ["changed: image of backend"]
 release:
   description: ID of the release that is wanted.
   type: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
   sample: 20260101T120000Z-5891b5b522d5
 path:
   description: Folder of that release.
   type: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
 current:
   description: ID of the release that is current, empty before the first deploy.
   type: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
 current_path:
   description: Folder of the current release, empty before the first deploy.
   type: str
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
 current_record:
-  description: Record of the current release, empty before the first deploy.
+  description: Record of the current release, empty before the first deploy. Of targets in it only the names show.
   type: dict
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
 images:
   description: Image of every service.
   type: dict
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
   sample: {backend: "tria/backend:5891b5b522d5"}
 build:
   description: Images that do not exist yet, with what to build them from.
   type: list
   elements: dict
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
 targets:
   description: A C(container) target for every service, for M(tria.production.readiness_wait).
   type: list
   elements: dict
-  returned: when O(state=planned)
+  returned: when O(state=planned) or O(state=target)
+services:
+  description: How every service is rolled out, times in seconds. Of targets in it only the names show.
+  type: dict
+  returned: when O(state=planned) or O(state=target)
+journal:
+  description: What a deploy that did not end left written down, empty when there is none.
+  type: dict
+  returned: when O(state=planned) or O(state=target)
+record:
+  description: Record of the release that is wanted. Of targets in it only the names show.
+  type: dict
+  returned: when O(state=target)
+outcome:
+  description: What became of that release.
+  type: dict
+  returned: when O(state=target)
+releases:
+  description:
+    - All releases, the newest first. RV(releases[].status) is V(staged), V(good), V(failed), V(bad), or V(damaged) when
+      it cannot be read. RV(releases[].why) is why that is so, if somebody said it.
+  type: list
+  elements: dict
+  returned: when O(state=history)
+  contains:
+    status: {description: What became of it., type: str, returned: always, sample: good}
+    why: {description: Why., type: str, returned: always, sample: "readiness: backend has exited"}
+  sample:
+    - id: 20260101T120000Z-5891b5b522d5
+      current: true
+      status: good
+      created_at: "2026-01-01T12:00:00+00:00"
+      created_by: {user: anna, host: laptop}
+      deploy: ""
+      images: {backend: "tria/backend:5891b5b522d5"}
+      migration_head: "0004"
+      backup: /opt/tria/backups/tria-20260101T120000Z.dump
+      events: []
+      why: ""
+summary:
+  description: The same as the lines of a table for a person.
+  type: list
+  elements: str
+  returned: when O(state=history)
 removed:
   description: Releases that retention removed.
   type: list
   elements: str
   returned: when O(state=current)
+removed_images:
+  description: Images that retention removed.
+  type: list
+  elements: str
+  returned: when O(state=current)
+diff:
+  description: Services, images, names of variables and Compose files that differ from the current release.
+  type: dict
+  returned: when O(state=planned) or O(state=staged)
 """
 
 import typing as t
@@ -171,53 +277,80 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._release import Desired, Releases
+from ansible_collections.tria.production.plugins.module_utils._releases import history, outcome, planning, staging, store
+from ansible_collections.tria.production.plugins.module_utils._releases.desired import Desired
+from ansible_collections.tria.production.plugins.module_utils._releases.difference import difference
 
-DESIRED = ("project", "compose", "source_sha256", "env_content")
+DESIRED = ("project", "compose", "env_content")
+FOUND = ("migration_head", "schema_hash", "gates", "backup", "pulled")
 
 
-def planned(module: AnsibleModule, releases: Releases) -> dict[str, t.Any]:
+def planned(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
     try:
         engine = _docker.connect()
     except (ProductionError, MissingLibrary):
         engine = None  # a host that is not provisioned yet: everything is to be done
-    plan = releases.plan(desired(module), engine)
-    before = plan["current_record"].get("images", {})
-    return {"changed": False, **plan, "diff": {"before": _lines(before), "after": _lines(plan["images"])}}
+    wanted = desired(module)
+    return {"changed": False, **planning.plan(releases, wanted, engine), "diff": diff(module, releases, wanted)}
 
 
-def staged(module: AnsibleModule, releases: Releases) -> dict[str, t.Any]:
-    missing = not releases.is_staged(module.params["release"])
-    if missing and not module.check_mode:
-        releases.stage(module.params["release"], desired(module), module.params["archive"], module.params["offline"])
-    return {"changed": missing}
-
-
-def current(module: AnsibleModule, releases: Releases) -> dict[str, t.Any]:
-    if releases.current() == module.params["release"]:
-        return {"changed": False, "removed": []}
-    if module.check_mode:
-        return {"changed": True, "removed": []}
-    engine = _docker.connect()
-    return {"changed": True, "removed": releases.make_current(module.params["release"], engine, module.params["keep"])}
-
-
-def failed(module: AnsibleModule, releases: Releases) -> dict[str, t.Any]:
+def staged(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    release = module.params["release"]
+    if releases.is_staged(release):
+        return {"changed": False}
+    wanted = desired(module)
+    shown = diff(module, releases, wanted)
     if not module.check_mode:
-        releases.mark_failed(module.params["release"], module.params["failure"])
+        origin = {name: module.params[name] for name in ("archive", "offline", "by", "deploy")}
+        staging.stage(releases, release, wanted, staging.Origin(**origin))
+    return {"changed": True, "diff": shown}
+
+
+def current(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    release = module.params["release"]
+    done = releases.current() == release and releases.status(release) == store.GOOD
+    if done or module.check_mode:
+        return {"changed": not done, "removed": [], "removed_images": []}
+    found = {name: module.params[name] for name in FOUND if module.params[name] is not None}
+    engine = _docker.connect()
+    removed = outcome.commit(releases, release, engine, module.params["keep"], module.params["by"], found)
+    return {"changed": True, **removed}
+
+
+def failed(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    if not module.check_mode:
+        outcome.fail(releases, module.params["release"], module.params["by"], module.params["failure"])
     return {"changed": True}
 
 
+def bad(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    if not module.check_mode:
+        releases.note(module.params["release"], store.BAD, module.params["by"], module.params["failure"])
+    return {"changed": True}
+
+
+def target(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    return {"changed": False, **planning.target(releases, _docker.connect(), module.params["release"] or "")}
+
+
+def listed(_module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
+    entries = history.history(releases)
+    return {"changed": False, "releases": entries, "summary": history.table(entries)}
+
+
 def desired(module: AnsibleModule) -> Desired:
-    names = ("project", "compose", "compose_files", "profiles", "source_sha256", "contexts", "base_images", "env_content")
+    names = ("project", "compose", "compose_files", "profiles", "contexts", "files", "base_images", "env_content")
     return Desired(**{name: module.params[name] for name in names})
 
 
-def _lines(images: dict[str, str]) -> str:
-    return "".join(f"{name}: {image}\n" for name, image in sorted(images.items()))
+def diff(module: AnsibleModule, releases: store.Releases, wanted: Desired) -> dict[str, str]:
+    return {"prepared": difference(releases, wanted, module.params["compose_sources"])}
 
 
-STATES = {"planned": planned, "staged": staged, "current": current, "failed": failed}
+STATES = {
+    "planned": planned, "staged": staged, "current": current, "failed": failed, "bad": bad, "target": target,
+    "history": listed,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -226,29 +359,36 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "required": True},
             "root": {"type": "path", "required": True},
             "project": {"type": "str"},
-            "compose": {"type": "dict"},
+            "compose": {"type": "list", "elements": "dict"},
             "compose_files": {"type": "list", "elements": "str", "default": ["compose.yaml"]},
+            "compose_sources": {"type": "list", "elements": "str", "default": []},
             "profiles": {"type": "list", "elements": "str", "default": []},
-            "source_sha256": {"type": "str"},
             "contexts": {"type": "dict", "default": {}},
+            "files": {"type": "dict", "default": {}},
             "base_images": {"type": "dict", "default": {}},
             "env_content": {"type": "str", "no_log": True},
             "offline": {"type": "bool", "default": False},
             "archive": {"type": "path"},
             "release": {"type": "str"},
+            "by": {"type": "dict", "default": {}},
+            "deploy": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
             "failure": {"type": "str", "default": ""},
+            "migration_head": {"type": "str"},
+            "schema_hash": {"type": "str"},
+            "gates": {"type": "list", "elements": "dict"},
+            "backup": {"type": "str"},
+            "pulled": {"type": "list", "elements": "str"},
         },
         required_if=[
             ("state", "planned", DESIRED),
             ("state", "staged", (*DESIRED, "archive", "release")),
-            ("state", "current", ("release",)),
-            ("state", "failed", ("release",)),
+            *(("state", state, ("release",)) for state in ("current", "failed", "bad")),
         ],
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**STATES[module.params["state"]](module, Releases(module.params["root"])))
+        module.exit_json(**STATES[module.params["state"]](module, store.Releases(module.params["root"])))
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**exc.as_result())
     except OSError as exc:

@@ -48,9 +48,14 @@ class Stack:
         self.engine, self.image, self.root, self.capsys = engine, image, root, capsys
         self.project = f"core-test-{uuid.uuid4().hex[:8]}"
         self.env = f"TAG=1\nPASSWORD={SECRET}\nREPLICAS=2\n"
+        self.overrides = {}
 
     @property
     def compose(self):
+        return {**self.services, **self.overrides}
+
+    @property
+    def services(self):
         image = f"{self.image}:${{TAG:?}}"
         return {
             "services": {
@@ -72,36 +77,45 @@ class Stack:
             }
         }
 
-    def module(self, state, **args):
-        """The result of `stack_release`, which must succeed."""
-        desired = {"project": self.project, "compose": self.compose, "source_sha256": "0" * 64, "env_content": self.env}
+    def module(self, state, fails=False, **args):
+        """The result of `stack_release`, which must succeed, or fail."""
+        desired = {"project": self.project, "compose": [self.compose], "env_content": self.env}
         arguments = {"state": state, "root": self.root, "offline": True, **desired, **args}
         with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
             stack_release.main()
         out = self.capsys.readouterr().out
         assert SECRET not in out
         result = json.loads(out)
-        assert ended.value.code == 0, result
+        assert ended.value.code == int(fails), result
         return result
 
     def up(self, path):
         command = ["docker", "compose", "-p", self.project, "-f", "compose.yaml", "-f", "compose.release.yaml"]
         subprocess.run([*command, "up", "-d", "--quiet-pull"], cwd=path, check=True, capture_output=True)
 
-    def deploy(self):
-        """Plan, stage, start and commit; gives the plan."""
+    def pack(self):
+        """The project as it comes to the host; gives the archive's path."""
         archive = os.path.join(os.path.dirname(self.root), "source.tar")
-        content = json.dumps(self.compose).encode()
         with tarfile.open(archive, "w") as tar:
-            info = tarfile.TarInfo("compose.yaml")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+            for name, content in {"compose.yaml": json.dumps(self.compose), "conf/main.conf": self.env}.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content.encode()))
+        return archive
+
+    def deploy(self, **args):
+        """Plan, stage, start and commit; gives the plan, and what the commit returned."""
+        archive = self.pack()
         plan = self.module("planned")
         assert plan["action"] == "deploy"
         self.module("staged", release=plan["release"], archive=archive)
         self.up(plan["path"])
-        self.module("current", release=plan["release"])
-        return plan
+        return {**plan, **self.module("current", release=plan["release"], **args)}
+
+    def read(self, folder, name):
+        """One of a release's JSON files."""
+        with open(os.path.join(self.root, folder, name), encoding="utf-8") as stream:
+            return json.load(stream)
 
     def containers(self, service):
         return _docker.compose_containers(self.engine, self.project, service)
@@ -120,7 +134,7 @@ def test_a_deploy_and_a_second_run(stack):
     apps = stack.containers("app")
     assert len(apps) == 2 and f"PASSWORD={SECRET}" in apps[0]["Config"]["Env"]  # Compose read the release's env file
     again = stack.module("planned")
-    assert again["current_record"]["image_ids"]["app"] == stack.engine.inspect_image(f"{stack.image}:1")["Id"]
+    assert stack.read("current", "outcome.json")["image_ids"]["app"] == stack.engine.inspect_image(f"{stack.image}:1")["Id"]
     assert (again["action"], again["reasons"], again["release"]) == ("none", [], plan["release"])
 
 
@@ -178,3 +192,118 @@ def test_a_profile(stack):
     stack.deploy()
     plan = stack.module("planned", profiles=["extra"])
     assert plan["action"] == "deploy" and plan["images"]["extra"] == f"{stack.image}:1"
+
+
+@pytest.fixture
+def rolled(stack):
+    """The stack with a service that is rolled out behind an edge, on networks of its own."""
+    app = {**stack.services["services"]["app"], "build": {"context": "."}}
+    del app["network_mode"]
+    edge = {"image": app["image"], "command": RUNNING, "networks": ["front"], "depends_on": ["app"]}
+    app.update(
+        {
+            "networks": {"front": {"aliases": ["application"]}, "data": None},
+            "deploy": {"replicas": "${REPLICAS:-1}", "update_config": {"order": "start-first", "delay": "${DELAY:-0s}"}},
+            "x-rollout": {
+                "edge": {
+                    "service": "edge",
+                    "path": "/etc/upstream/app.conf",
+                    "content": "$$x {upstream}",
+                    "test": ["true"],
+                    "reload": ["true"],
+                },
+                "verify": [{"name": "login", "http": {"url": "http://{edge}/", "login_password": "${PASSWORD}"}}],
+            },
+        }
+    )
+    del app["build"]
+    stack.overrides = {
+        "services": {"app": app, "edge": edge, "job": stack.services["services"]["job"]},
+        "networks": {"front": None, "data": {"internal": True}},
+    }
+    yield stack
+    for container in stack.containers(None):
+        stack.engine.remove_container(container["Id"], force=True)
+    for network in stack.engine.networks(filters={"label": f"com.docker.compose.project={stack.project}"}):
+        stack.engine.remove_network(network["Id"])
+
+
+def test_a_generation_of_containers(rolled):
+    plan = rolled.deploy()
+    generation = rolled.read("current", "release.json")["services"]["app"]["generation"]
+    alias = f"app-{generation}"
+    for container in rolled.containers("app"):
+        assert container["Config"]["Labels"]["tria.production.generation"] == generation
+        networks = container["NetworkSettings"]["Networks"]
+        assert all(alias in network["Aliases"] for network in networks.values()) and len(networks) == 2
+        assert "application" in networks[f"{rolled.project}_front"]["Aliases"]
+    edge = rolled.containers("edge")[0]
+    assert "tria.production.generation" not in edge["Config"]["Labels"]
+    mount = {mount["Destination"]: mount for mount in edge["Mounts"]}["/etc/upstream"]
+    assert (mount["Source"], mount["RW"]) == (os.path.join(rolled.root, "edge", "edge"), False)
+    rendered = rolled.read("current", "rendered.json")["services"]
+    assert ".partial-" not in json.dumps(rendered) and rendered["app"]["networks"]["data"]["aliases"] == [alias]
+    assert os.stat(os.path.join(plan["path"], "rendered.json")).st_mode & 0o777 == 0o600
+    assert rolled.read("current", "release.json")["services"]["app"]["rollout"]["edge"]["content"] == "$x {upstream}"
+    again = rolled.module("planned")
+    assert (again["action"], again["services"]["app"]["generation"]) == ("none", generation)
+
+
+def generation_after(rolled, **env):
+    """The generation of the app once it was deployed with other variables."""
+    for name, value in env.items():
+        rolled.env += f"{name}={value}\n"
+    rolled.deploy()
+    return rolled.read("current", "release.json")["services"]["app"]["generation"]
+
+
+def test_a_generation_changes_with_its_containers_alone(rolled):
+    first = generation_after(rolled)
+    assert generation_after(rolled, REPLICAS=1, DELAY="1s") == first
+    assert generation_after(rolled, PASSWORD="another-one") != first
+    assert len({each["Config"]["Labels"]["tria.production.generation"] for each in rolled.containers("app")}) == 1
+
+
+def test_a_project_that_compose_refuses(stack):
+    stack.overrides = {"services": {"app": {"image": "x", "networks": ["nowhere"]}}}
+    release = stack.module("planned")["release"]
+    result = stack.module("staged", fails=True, release=release, archive=stack.pack())
+    assert result["culprit"] == "docker compose config" and "nowhere" in result["cause"]
+    assert os.listdir(os.path.join(stack.root, "releases")) == []
+
+
+def test_back_to_an_earlier_release(stack):
+    first = stack.deploy()
+    stack.env = stack.env.replace("TAG=1", "TAG=2")
+    second = stack.deploy()
+    back = stack.module("target")
+    assert (back["release"], back["action"], back["images"]["app"]) == (first["release"], "deploy", f"{stack.image}:1")
+    stack.up(back["path"])
+    stack.module("current", release=first["release"])
+    stack.module("bad", release=second["release"], failure="slow")
+    assert stack.module("target", release=first["release"])["action"] == "none"
+    assert [entry["status"] for entry in stack.module("history")["releases"]] == ["bad", "good"]
+    assert {each["Config"]["Image"] for each in stack.containers("app")} == {f"{stack.image}:1"}
+
+
+def test_images_that_no_release_needs_go(stack):
+    tags = [f"{stack.project}/app:{number}" for number in range(4)]
+
+    def deploy(number):
+        stack.engine.tag(f"{stack.image}:1", f"{stack.project}/app", str(number))
+        stack.overrides = {"services": {"app": {**stack.services["services"]["job"], "image": tags[number]}}}
+        return stack.deploy(keep=1)
+
+    try:
+        first = deploy(0)["release"]
+        deploy(1)
+        holder = stack.engine.create_container(tags[0], "x")["Id"]
+        third = deploy(2)
+        assert (third["removed"], third["removed_images"]) == ([first], [])  # a container of it is left
+        stack.engine.remove_container(holder)
+        assert deploy(3)["removed_images"] == [tags[1]]  # not what is the same image under another name
+        assert [bool(_docker.image_id(stack.engine, tag)) for tag in tags] == [True, False, True, True]
+    finally:
+        for tag in tags:
+            if _docker.image_id(stack.engine, tag):
+                stack.engine.remove_image(tag, force=True)

@@ -23,7 +23,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _host, _ports
 from ansible_collections.tria.production.plugins.module_utils._backup import manifest
-from ansible_collections.tria.production.plugins.module_utils._release import RECORD
+from ansible_collections.tria.production.plugins.module_utils._releases.store import RECORD
 from ansible_collections.tria.production.plugins.module_utils._security.exposure import is_loopback
 from ansible_collections.tria.production.plugins.module_utils._security.observation import (
     Broken,

@@ -24,8 +24,9 @@ COMPOSE = {
 HASHES = {"web": "1" * 64, "api": "2" * 64}
 
 
-def plan(services, base_images=None, profiles=(), hashes=None):
-    return _compose.plan_images("tria", {"services": services}, profiles, hashes or HASHES, base_images or {})
+def plan(services, base_images=None, profiles=(), hashes=None, files=None):
+    compose = {"services": services}
+    return _compose.plan_images("tria", compose, profiles, hashes or HASHES, files or {}, base_images or {})
 
 
 @pytest.mark.parametrize(("profiles", "there"), [([], False), (["other"], False), (["debug"], True), (["*"], True)])
@@ -116,6 +117,12 @@ def test_a_changed_context_is_another_image():
     assert plan({"a": {"build": "web"}})[0] != plan({"a": {"build": "web"}}, hashes={"web": "3" * 64})[0]
 
 
+@pytest.mark.parametrize(("file", "other"), [("web/Dockerfile", True), ("web/README.md", False), ("Dockerfile", False)])
+def test_a_dockerfile_that_its_context_leaves_out(file, other):
+    images = plan({"a": {"build": "./web"}})[0]
+    assert (plan({"a": {"build": "./web"}}, files={file: "4" * 64})[0] != images) is other
+
+
 def test_build_arguments():
     images, builds = plan({"a": {"build": {"context": "web", "args": ["A=1", "B=x=y", "C"]}}})
     assert builds[0]["args"] == {"A": "1", "B": "x=y", "C": ""}
@@ -134,13 +141,6 @@ def test_a_context_without_a_hash():
     with pytest.raises(ProductionError) as raised:
         plan({"web": {"build": "elsewhere"}})
     assert raised.value.culprit == "web" and "elsewhere" in raised.value.cause
-
-
-def test_the_overlay():
-    assert _compose.release_overlay({"web": "tria/web:1", "none": ""}, False) == {
-        "services": {"web": {"image": "tria/web:1"}}
-    }
-    assert _compose.release_overlay({"web": "w"}, True)["services"]["web"] == {"image": "w", "pull_policy": "never"}
 
 
 def test_targets():
@@ -175,6 +175,62 @@ def test_interpolation_as_compose_does_it():
     assert _compose.replicas(web) == 2
     assert web["environment"] == {"PASSWORD": "${PASSWORD:?}"}  # nothing secret is taken in
     assert service["image"].startswith("${REGISTRY")  # the caller's own is left alone
+
+
+def test_several_compose_files_are_one():
+    base = {
+        "services": {
+            "web": {
+                "image": "web:1",
+                "labels": ["a=1", "b"],
+                "ports": ["80:80"],
+                "env_file": "one.env",
+                "depends_on": ["db"],
+                "command": ["a", "b"],
+                "deploy": {"replicas": 1, "update_config": {"order": "start-first"}},
+            },
+            "db": {"image": "db:1", "build": "./db"},
+        },
+        "networks": {"front": {"internal": True}},
+    }
+    over = {
+        "services": {
+            "web": {
+                "image": "web:2",
+                "labels": {"b": 2},
+                "ports": ["443:443"],
+                "env_file": ["two.env"],
+                "depends_on": {"cache": {"condition": "service_started"}},
+                "command": ["c"],
+                "deploy": {"replicas": 2},
+            },
+            "db": {"build": {"target": "x"}},
+            "cache": None,
+        },
+        "networks": {"front": {"driver": "bridge"}},
+    }
+    assert _compose.merged([base, over]) == {
+        "services": {
+            "web": {
+                "image": "web:2",
+                "labels": {"a": "1", "b": 2},
+                "ports": ["80:80", "443:443"],
+                "env_file": ["one.env", "two.env"],
+                "depends_on": {"db": None, "cache": {"condition": "service_started"}},
+                "command": ["c"],
+                "deploy": {"replicas": 2, "update_config": {"order": "start-first"}},
+            },
+            "db": {"image": "db:1", "build": {"context": "./db", "target": "x"}},
+            "cache": {},
+        },
+        "networks": {"front": {"internal": True, "driver": "bridge"}},
+    }
+    assert base["services"]["web"]["ports"] == ["80:80"] and _compose.merged([{}, {"services": None}]) == {"services": {}}
+
+
+def test_the_name_of_a_config_may_be_a_variable():
+    raw = {"services": {"web": {"configs": ["main"]}}, "configs": {"main": {"file": "./${NAME}.conf"}, "own": None}}
+    assert _compose.mounted_files(_compose.interpolated(raw, "tria", "NAME=x\n"), "web") == ["x.conf"]
 
 
 def test_a_variable_that_an_image_needs():

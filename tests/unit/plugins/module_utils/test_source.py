@@ -279,3 +279,26 @@ def test_what_pip_is_asked_for(project, tmp_path, monkeypatch):
         words[:3] == ["-m", "pip", "download"] and "--only-binary=:all:" in words and "--python-version=3.11" in words
     )
     assert "--platform=manylinux_2_28_x86_64" in words
+
+
+def test_what_a_dockerignore_leaves_out_is_in_no_image(pack, project):
+    (project / "app" / "tests").mkdir()
+    (project / "app" / "tests" / "test_main.py").write_text("")
+    (project / "app" / "Dockerfile").write_text("FROM x\n")
+    (project / "app" / ".dockerignore").write_text("*\n!*.py\ntests\n")
+    before = pack(contexts=["./app"])
+    assert sorted(before["files"]) == sorted(
+        ["app/.dockerignore", "app/Dockerfile", "app/link", "app/run", "app/tests/test_main.py", "compose.yaml", "requirements.txt"]
+    )
+    (project / "app" / "tests" / "test_main.py").write_text("changed")
+    after = pack(contexts=["./app"])
+    assert after["contexts"] == before["contexts"] and after["sha256"] != before["sha256"]
+    assert [name for name in before["files"] if before["files"][name] != after["files"][name]] == ["app/tests/test_main.py"]
+    (project / "app" / "main.py").write_text("changed")
+    assert pack(contexts=["./app"])["contexts"] != before["contexts"]
+
+
+def test_a_dockerignore_of_one_dockerfile(pack, project):
+    (project / "app" / ".dockerignore").write_text("*\n")
+    (project / "app" / "Dockerfile.dockerignore").write_text("run\n")
+    assert sorted(pack(contexts=["app"])["files"]) == ["compose.yaml", "requirements.txt"]

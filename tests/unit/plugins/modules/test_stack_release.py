@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import json
 import os
 import stat
@@ -16,10 +18,15 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _docker
+from ansible_collections.tria.production.plugins.module_utils._compose_cli import Compose
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._releases import store
 from ansible_collections.tria.production.plugins.modules import stack_release
 
 SECRET = "PASSWORD=hunter2-secret"
+
+
+DB = {"services": {"db": {"image": "postgres:15"}}}
 
 
 class Engine:
@@ -35,6 +42,7 @@ class Engine:
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
     monkeypatch.setattr(_docker, "connect", Engine)
+    monkeypatch.setattr(Compose, "config", lambda self: {"services": {"db": {"image": "postgres:15"}}})
 
 
 @pytest.fixture
@@ -55,8 +63,8 @@ def desired(root, tmp_path):
     return {
         "root": root,
         "project": "tria",
-        "compose": {"services": {"db": {"image": "postgres:15"}}},
-        "source_sha256": "a" * 64,
+        "compose": [DB],
+        "compose_sources": ["services: {}\n"],
         "env_content": SECRET + "\n",
     }
 
@@ -86,7 +94,7 @@ def deploy(capsys, desired, tmp_path):
 def test_a_deploy(deploy, root):
     plan, staged, current = deploy()
     assert (plan["changed"], plan["action"], plan["reasons"]) == (False, "deploy", ["first deploy"])
-    assert plan["diff"] == {"before": "", "after": "db: postgres:15\n"}
+    assert "Images:\n  + db: postgres:15\n" in plan["diff"]["prepared"] and staged["diff"] == plan["diff"]
     assert staged["changed"] and current["changed"] and current["removed"] == []
     env = os.path.join(root, "current", ".env")
     assert stat.S_IMODE(os.stat(env).st_mode) == 0o600
@@ -106,9 +114,9 @@ def test_once_more(capsys, desired, deploy, tmp_path):
 
 def test_the_next_deploy_shows_the_difference(deploy):
     deploy()
-    plan = deploy(compose={"services": {"db": {"image": "postgres:16"}}})[0]
+    plan = deploy(compose=[{"services": {"db": {"image": "postgres:16"}}}])[0]
     assert plan["reasons"] == ["changed: image of db"]
-    assert plan["diff"] == {"before": "db: postgres:15\n", "after": "db: postgres:16\n"}
+    assert "Images:\n  ~ db: postgres:15 -> postgres:16\n" in plan["diff"]["prepared"]
 
 
 def test_the_env_file_is_in_no_output(capsys, desired, deploy, tmp_path):
@@ -124,7 +132,7 @@ def test_the_env_file_is_in_no_output(capsys, desired, deploy, tmp_path):
 def test_check_mode_writes_nothing(capsys, desired, root):
     plan = run(capsys, True, state="planned", **desired)[1]
     assert plan["action"] == "deploy"
-    for state in ("staged", "current", "failed"):
+    for state in ("staged", "current", "failed", "bad"):
         code, result = run(capsys, True, state=state, release=plan["release"], archive="/nonexistent", **desired)
         assert (code, result["changed"], state) == (0, True, state)
     assert not os.path.exists(root)
@@ -137,8 +145,32 @@ def test_a_failed_release(capsys, desired, deploy, root, tmp_path):
     run(capsys, state="staged", **args, **desired)
     code, result = run(capsys, state="failed", root=root, release="29990101T000000Z-x", failure="readiness: no")
     assert (code, result["changed"]) == (0, True) and os.readlink(os.path.join(root, "current")).endswith(good)
-    with open(os.path.join(root, "releases", "29990101T000000Z-x", "release.json"), encoding="utf-8") as stream:
-        assert json.load(stream)["failure"] == "readiness: no"
+    with open(os.path.join(root, "releases", "29990101T000000Z-x", "outcome.json"), encoding="utf-8") as stream:
+        state = json.load(stream)
+    assert (state["status"], state["events"][-1]["why"]) == ("failed", "readiness: no")
+
+
+def test_the_way_back(capsys, deploy, monkeypatch, root):
+    seconds = itertools.count()
+    start = store.now()
+    monkeypatch.setattr(store, "now", lambda: start + datetime.timedelta(seconds=next(seconds)))
+    by = {"user": "anna", "host": "laptop"}
+    first, second = (deploy(env_content=f"N={number}\n", by=by, deploy="d7")[0]["release"] for number in "12")
+    code, found = run(capsys, state="target", root=root)
+    assert (code, found["changed"], found["release"], found["action"]) == (0, False, first, "deploy")
+    assert (found["record"]["created_by"], found["record"]["deploy"]) == (by, "d7")
+    known = {"migration_head": "0004", "gates": [{"name": "readiness"}], "pulled": ["postgres:15"]}
+    assert run(capsys, state="current", root=root, release=first, by=by, **known)[1]["changed"]
+    assert run(capsys, state="bad", root=root, release=second, failure="slow", by=by)[1]["changed"]
+    code, found = run(capsys, state="history", root=root)
+    assert [(one["status"], one["current"], one["why"]) for one in found["releases"]] == [
+        ("bad", False, "slow"), ("good", True, ""),
+    ]
+    assert found["releases"][1]["migration_head"] == "0004" and len(found["summary"]) == 3
+    code, found = run(capsys, state="target", root=root, release=second)
+    assert code == 1 and "is bad: slow" in found["cause"] and first in found["remedy"]
+    deploy(env_content="N=3\n")
+    assert run(capsys, state="target", root=root)[1]["outcome"]["pulled"] == ["postgres:15"]
 
 
 def test_retention(deploy, root):
@@ -146,10 +178,10 @@ def test_retention(deploy, root):
     assert sorted(os.listdir(os.path.join(root, "releases"))) == sorted(releases)
 
 
-@pytest.mark.parametrize("state", ["current", "failed"])
+@pytest.mark.parametrize("state", ["current", "failed", "bad"])
 def test_a_release_that_was_never_staged(capsys, root, state):
     code, result = run(capsys, state=state, root=root, release="r1")
-    assert code == 1 and result["culprit"].endswith("releases/r1/release.json") and result["remedy"]
+    assert code == 1 and "releases/r1/" in result["culprit"] and result["remedy"]
 
 
 def test_planning_without_an_engine_or_its_library(capsys, desired, monkeypatch):
@@ -186,9 +218,10 @@ def test_a_full_disk(capsys, desired, monkeypatch, root, tmp_path):
     ("args", "missing"),
     [
         ({"state": "planned"}, "project"),
-        ({"state": "staged", "project": "x", "compose": {}, "source_sha256": "x", "env_content": ""}, "archive"),
+        ({"state": "staged", "project": "x", "compose": [], "env_content": ""}, "archive"),
         ({"state": "current"}, "release"),
         ({"state": "failed"}, "release"),
+        ({"state": "bad"}, "release"),
         ({"state": "gone"}, "state"),
     ],
 )
@@ -199,6 +232,6 @@ def test_missing_arguments(capsys, root, args, missing):
 
 def test_a_mistake_in_the_compose_file(capsys, desired):
     code, result = run(
-        capsys, state="planned", **{**desired, "compose": {"services": {"db": {"image": "db:${TAG:?}"}}}}
+        capsys, state="planned", **{**desired, "compose": [{"services": {"db": {"image": "db:${TAG:?}"}}}]}
     )
     assert code == 1 and result["culprit"] == "db" and result["remedy"]
