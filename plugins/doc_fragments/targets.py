@@ -97,3 +97,19 @@ options:
 
 # The kinds are further suboptions of `targets`, which is last for that reason.
 ModuleDocFragment.DOCUMENTATION += _KINDS
+
+
+# Fragment C(tria.production.targets.verify): the same vocabulary as option `verify`.
+_VERIFY = """\
+options:
+  verify:
+    description:
+      - What is asked through the edge in the observation window, C({edge}) being the address of one of its
+        containers. Those that are not critical are left out.
+      - Each target has a name of its own and exactly one kind.
+    type: list
+    elements: dict
+    default: []
+"""
+_SUBOPTIONS = ModuleDocFragment.DOCUMENTATION.partition("  targets:\n")[2].partition("    suboptions:\n")
+ModuleDocFragment.VERIFY = _VERIFY + "".join(_SUBOPTIONS[1:]).replace("O(targets[]", "O(verify[]")

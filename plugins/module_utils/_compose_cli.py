@@ -60,7 +60,8 @@ class Compose:
         argv += [part for profile in self._profiles for part in ("--profile", profile)]
         try:
             done = subprocess.run(
-                [*argv, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+                [*argv, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+                check=False, close_fds=False,  # an inheritable lock is held until Compose has ended, even without us
             )
         except FileNotFoundError as exc:
             raise ProductionError("docker", "there is no such program.", "Role tria.production.docker_engine brings it.") from exc

@@ -28,11 +28,14 @@ DOING = {
     "security_check": ("checking the security of the stack", ""),
     "service_health": ("checking the running stack", ""),
     "source_archive": ("packing the sources", ""),
+    "stack_rollout": ("rolling out release", "release"),
 }
 # The same modules asked for something else.
 _OTHERWISE = {
     ("docker_compose_v2", "state", "absent"): "removing the services of",
     ("docker_compose_v2", "state", "stopped"): "stopping the services of",
+    ("stack_rollout", "state", "finished"): "taking away what was replaced by release",
+    ("stack_rollout", "state", "reverted"): "going back to release",
 }
 _MOST = 8  # names in a line
 _NAMELESS = {"starting the services of": "starting services", "waiting for": "waiting until everything is ready"}

@@ -241,7 +241,7 @@ def explain(target: _base.Target, session: _base.Session) -> dict[str, t.Any]:
         return {"containers_error": session.clean(session.engine_silence)}
     try:
         with session.docker(_EXPLAIN_SECONDS) as client:
-            containers = _compose.find(client, session, *target.service)
+            containers = _compose.find(client, session, *target.service, target.options.get("labels"))
             return {"containers": [_compose.describe(client, session, one) for one in containers]}
     except (ProductionError, _deps.MissingLibrary) as exc:
         return {"containers_error": session.clean(str(exc))}

@@ -41,14 +41,20 @@ class Fault(t.NamedTuple):
     retry_in: t.Optional[float] = None
 
 
-def find(client: t.Any, session: _base.Session, project: str, service: str) -> list[dict[str, t.Any]]:
-    """The containers of a service, secrets masked in what they said themselves before any part of it is cut off."""
-    containers = _docker.service_containers(client, project, service)
+def find(
+    client: t.Any, session: _base.Session, project: str, service: str, labels: dict[str, str] | None = None
+) -> list[dict[str, t.Any]]:
+    """The containers of a service (with these labels), secrets masked in what they said before any of it is cut off."""
+    containers = [one for one in _docker.service_containers(client, project, service) if has_labels(one, labels or {})]
     for state in (container["State"] for container in containers):
         state["Error"] = session.clean(state.get("Error", ""))
         for entry in (state.get("Health") or {}).get("Log") or []:
             entry["Output"] = session.clean(entry["Output"])
     return containers
+
+
+def has_labels(container: dict[str, t.Any], labels: dict[str, str]) -> bool:
+    return all(container["Config"]["Labels"].get(name, "") == str(value) for name, value in labels.items())
 
 
 def neighbours(client: t.Any) -> dict[str, dict[str, str]]:

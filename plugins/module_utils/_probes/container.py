@@ -47,6 +47,12 @@ container:
           any case.
       type: float
       default: 1.0
+    labels:
+      description:
+        - Labels with the values that containers of Compose must have, or else are not looked at. A container without a
+          label is one whose value is empty.
+      type: dict
+      default: {}
 """
 CATEGORY = "Container"
 LIBRARIES = ("docker",)
@@ -57,6 +63,7 @@ SPEC: dict[str, t.Any] = {
         "replicas": {"type": "int"},
         "one_shot": {"type": "bool", "default": False},
         "min_uptime": {"type": "float", "default": 1.0},
+        "labels": {"type": "dict", "default": {}},
     }
 }
 
@@ -65,7 +72,7 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
     """Inspects every container of the service; one dead replica is a failure however many others there are."""
     project, service = options["project"], options["service"]
     with attempt.session.docker(attempt.budget.remaining()) as client:
-        containers = _compose.find(client, attempt.session, project, service)
+        containers = _compose.find(client, attempt.session, project, service, options.get("labels"))
         in_swarm = _swarm.look(client, project, service, containers)
         others = None if containers or in_swarm else _compose.neighbours(client)
     if in_swarm:

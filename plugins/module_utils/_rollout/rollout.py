@@ -1,0 +1,69 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A release brought to run on this host, and what it replaced taken away afterwards. Private to the collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._migrations import Migrations
+from ansible_collections.tria.production.plugins.module_utils._release import Releases
+from ansible_collections.tria.production.plugins.module_utils._rollout import journal
+from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
+from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold
+from ansible_collections.tria.production.plugins.module_utils._rollout.release import Release, Service
+from ansible_collections.tria.production.plugins.module_utils._rollout.steps import Steps
+from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options
+
+
+def present(options: Options) -> dict[str, t.Any]:
+    """Brings the release to run, beside what it replaces; returns the module's return values.
+
+    Raises `ProductionError`, with those values as details. What ran before still runs then; the journal tells of it.
+    """
+    with at_work(options, Release(options.root, options.release)) as steps:
+        written = journal.read(options.root)
+        resumed = written and written["release"] == options.release
+        services = steps.release.ordered()
+        missing = [one for one in services if not steps.complete(one)]
+        if not missing and (not resumed or {one.name for one in services if one.beside} <= set(written["done"])):
+            for one in services:
+                steps.told.note(one.name, _told.NONE)
+            return steps.told.as_dict()
+        done = [one.name for one in services if one.beside and one not in missing]
+        begun = journal.begin(options.root, options.deploy, options.release, Releases(options.root).current(), done)
+        for one in services:
+            options.go_on()
+            _bring(steps, one, begun, one in missing)
+        return steps.told.as_dict()
+
+
+def finished(options: Options) -> dict[str, t.Any]:
+    """Takes away what the release has replaced, once nobody is connected to it; returns the module's return values."""
+    with at_work(options, Release(options.root, options.release)) as steps:
+        for one in steps.release.ordered():
+            if steps.awaited(one) or (one.beside and not steps.complete(one)):
+                hold(steps, one)
+        clear(steps)
+        steps.told.note_change(journal.remove(options.root))
+        return steps.told.as_dict()
+
+
+def _bring(steps: Steps, service: Service, begun: dict[str, t.Any], missing: bool) -> None:
+    """As `hold`, with what new containers have to go through: a look at the migrations before, a window afterwards."""
+    if service.migrations and missing and service.name not in (begun["migrations"] or {}):
+        plan = Migrations(steps.release.compose, service.name, service.migrations).plan()
+        begun["migrations"] = {**(begun["migrations"] or {}), service.name: plan}
+        journal.write(steps.options.root, begun)
+    if service.beside and not missing and service.name in begun["done"]:
+        steps.told.note(service.name, _told.NONE)
+        return
+    led = hold(steps, service)
+    if service.beside and service not in steps.deferred:
+        led = [service, *led]
+    for one in led:
+        steps.observe(one)
+        begun["done"] = [*begun["done"], one.name]
+        journal.write(steps.options.root, begun)

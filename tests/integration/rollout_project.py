@@ -1,0 +1,307 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A user's own Compose project: an application behind nginx, with releases of it staged as `stack_release` does."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
+
+import yaml
+
+from ansible_collections.tria.production.plugins.module_utils import _compose
+
+HERE = pathlib.Path(__file__).parent
+MODULE = "ansible_collections.tria.production.plugins.modules.stack_rollout"
+GENERATION = "tria.production.generation"
+OVERLAY = "compose.release.yaml"
+NGINX = """
+worker_processes 1;
+pid /tmp/nginx.pid;
+error_log stderr warn;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
+  resolver 127.0.0.11 valid=1s ipv6=off;
+  include /etc/nginx/upstream/*.conf;
+  map $http_upgrade $connection_header { default upgrade; "" ""; }
+  server {
+    listen 8080;
+    location = /edge-upstream { return 200 "$app\\n"; }
+    location / {
+      proxy_pass http://$app;
+      proxy_http_version 1.1;
+      proxy_read_timeout 60s;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_header;
+    }
+  }
+}
+"""
+HEALTHCHECK = "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Project:
+    """`compose` is what the next release is made of; change it, then `stage`."""
+
+    def __init__(self, folder: pathlib.Path, engine):
+        self.name = "ro" + uuid.uuid4().hex[:8]
+        self.engine = engine
+        self.root = folder / "stack"
+        self.port = free_port()
+        self.staged = 0
+        (self.root / "releases").mkdir(parents=True)
+        shutil.copy(HERE / "rollout_app.py", folder / "app.py")
+        (folder / "nginx.conf").write_text(NGINX)
+        self.folder = folder
+        self.compose = {"services": {"app": self._app(), "edge": self._edge()}, "networks": {"default": {}}}
+
+    @property
+    def app(self):
+        return self.compose["services"]["app"]
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def _app(self):
+        return {
+            "image": os.environ["TRIA_TEST_PYTHON_IMAGE"],
+            "command": ["python3", "/srv/app.py"],
+            "restart": "unless-stopped",
+            "environment": {"VERSION": "1"},
+            "volumes": [f"{self.folder}/app.py:/srv/app.py:ro"],
+            "healthcheck": {
+                "test": ["CMD", "python3", "-c", HEALTHCHECK],
+                "interval": "5s", "retries": 2, "start_period": "30s", "start_interval": "300ms",
+            },
+            "stop_grace_period": "3s",
+            "deploy": {
+                "replicas": 1,
+                "update_config": {
+                    "order": "start-first", "parallelism": 1, "delay": "0s", "monitor": "2s", "max_failure_ratio": 0.1
+                },
+            },
+            "x-rollout": {
+                "edge": {
+                    "service": "edge",
+                    "path": "/etc/nginx/upstream/app.conf",
+                    "content": 'map "" $$app { default {upstream}:8000; }',
+                    "test": ["nginx", "-t"],
+                    "reload": ["nginx", "-s", "reload"],
+                    "confirm": ["curl", "-fsS", "http://127.0.0.1:8080/edge-upstream"],
+                },
+                "smoke": [{"name": "direct", "http": {"url": "http://{address}:8000/"}}],
+                "verify": [{"name": "through the edge", "http": {"url": "http://{edge}:8080/"}, "timeout": 2.0}],
+                "drain": "5s",
+                "long_drain": "2s",
+            },
+        }
+
+    def _edge(self):
+        return {
+            "image": os.environ["TRIA_TEST_NGINX_IMAGE"],
+            "command": ["nginx", "-g", "daemon off;"],
+            "volumes": [f"{self.folder}/nginx.conf:/etc/nginx/nginx.conf:ro"],
+            "ports": [f"127.0.0.1:{self.port}:8080"],
+            "depends_on": {"app": {"condition": "service_started"}},
+            "stop_grace_period": "3s",
+        }
+
+    def stage(self, version=None, **environment):
+        """Stages a release of `compose` and returns its ID; `version` and the rest go into the app's environment."""
+        if version is not None:
+            self.app["environment"] = {"VERSION": str(version), **{key: str(value) for key, value in environment.items()}}
+        self.staged += 1
+        compose = copy.deepcopy(self.compose)
+        release = f"20260101T0000{self.staged:02d}Z-{_compose.content_hash(compose)[:12]}"
+        folder = self.root / "releases" / release
+        folder.mkdir()
+        (folder / "compose.yaml").write_text(yaml.safe_dump(compose))
+        (folder / ".env").write_text("")
+        first = {"services": {name: {"image": one["image"], "pull_policy": "never"} for name, one in compose["services"].items()}}
+        self._write_overlay(folder, first)
+        rendered = self._render(folder)
+        record = {
+            "id": release, "format": 2, "project": self.name, "compose_files": ["compose.yaml", OVERLAY], "profiles": [],
+            "images": {name: one["image"] for name, one in compose["services"].items()},
+            "services": {
+                name: self._service(one, rendered["services"][name], rendered) for name, one in compose["services"].items()
+            },
+        }
+        for name, one in record["services"].items():
+            if one["generation"]:
+                alias = f"{name}-{one['generation']}"
+                first["services"][name]["labels"] = {GENERATION: one["generation"]}
+                first["services"][name]["networks"] = {
+                    network: {"aliases": [alias]} for network in rendered["services"][name]["networks"]
+                }
+                edge = (one["rollout"] or {}).get("edge")
+                if edge:
+                    source = str(self.root / "edge" / edge["service"])
+                    target = str(pathlib.PurePosixPath(edge["path"]).parent)
+                    first["services"][edge["service"]]["volumes"] = [
+                        {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": True}}
+                    ]
+        self._write_overlay(folder, first)
+        (folder / "rendered.json").write_text(json.dumps(self._render(folder)))
+        (folder / "release.json").write_text(json.dumps(record))
+        return release
+
+    def _service(self, said, rendered, project):
+        deploy, update = said.get("deploy") or {}, (said.get("deploy") or {}).get("update_config") or {}
+        start_first = update.get("order") == "start-first"
+        hashed = {key: value for key, value in rendered.items() if key != "deploy"}
+        rollout = copy.deepcopy(said.get("x-rollout"))
+        if start_first:
+            rollout = {"edge": None, "smoke": [], "verify": [], "max_p95_ms": None, "drain": "10s", "long_drain": "0s", **(rollout or {})}
+            rollout.update(drain=seconds(rollout["drain"]), long_drain=seconds(rollout["long_drain"]))
+            if rollout["edge"]:
+                rollout["edge"]["content"] = rollout["edge"]["content"].replace("$$", "$")
+        name = next(name for name, one in project["services"].items() if one is rendered)
+        return {
+            "order": "start-first" if start_first else "stop-first",
+            "one_shot": _compose.is_one_shot(project, name),
+            "replicas": deploy.get("replicas", 1),
+            "critical": True,
+            "generation": _compose.content_hash(hashed)[:12] if start_first else "",
+            "parallelism": update.get("parallelism", 1),
+            "delay": seconds(update.get("delay", "0s")),
+            "monitor": seconds(update.get("monitor", "5s")),
+            "max_failure_ratio": update.get("max_failure_ratio", 0.0),
+            "stop_grace_period": seconds(said.get("stop_grace_period", "10s")),
+            "depends_on": sorted(said.get("depends_on") or {}),
+            "rollout": rollout if start_first else None,
+            "migrations": said.get("x-migrations"),
+        }
+
+    @staticmethod
+    def _write_overlay(folder, overlay):
+        (folder / OVERLAY).write_text(json.dumps(overlay))
+
+    def _render(self, folder):
+        argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder)]
+        argv += ["-f", str(folder / "compose.yaml"), "-f", str(folder / OVERLAY), "config", "--format", "json"]
+        return json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+
+    # --- the module ---------------------------------------------------------------------------------------------------
+
+    def start(self, state, release, check=False, **options):
+        """The module as a process of its own, as Ansible runs it."""
+        arguments = {"state": state, "root": str(self.root), "release": release, "deploy": "d1", "timeout": 30, **options}
+        arguments["_ansible_check_mode"] = check
+        file = self.folder / f"args-{uuid.uuid4().hex}.json"
+        file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment["PATH"] = f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+
+    def run(self, state, release, **options):
+        with self.start(state, release, **options) as process:
+            out, err = process.communicate(timeout=120)
+        assert out, err
+        return json.loads(out)
+
+    def done(self, state, release, **options):
+        """The result of a run that must succeed."""
+        result = self.run(state, release, **options)
+        assert not result.get("failed"), result
+        return result
+
+    def refused(self, state, release, **options):
+        """The result of a run that must fail."""
+        result = self.run(state, release, **options)
+        assert result.get("failed"), result
+        return result
+
+    def deploy(self, release):
+        """All the way, as a deploy that passes does it."""
+        result = self.done("present", release)
+        self.commit(release)
+        self.done("finished", release)
+        return result
+
+    def commit(self, release):
+        link = self.root / "current"
+        with contextlib.suppress(FileNotFoundError):
+            link.unlink()
+        link.symlink_to(pathlib.Path("releases") / release)
+
+    # --- what there is ------------------------------------------------------------------------------------------------
+
+    def containers(self, service=None):
+        labels = [f"com.docker.compose.project={self.name}"] + ([f"com.docker.compose.service={service}"] if service else [])
+        return self.engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+
+    def versions(self):
+        """The versions of all running containers of the app."""
+        found = []
+        for one in self.containers("app"):
+            environment = dict(entry.partition("=")[::2] for entry in one.attrs["Config"]["Env"])
+            found += [environment["VERSION"]] if one.status == "running" else []
+        return sorted(found)
+
+    def served(self):
+        """Which version answers."""
+        with urllib.request.urlopen(self.url, timeout=5) as response:
+            return response.read().decode().split()[1]
+
+    def journal(self):
+        path = self.root / "journal.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def remove(self):
+        for one in self.containers():
+            one.remove(force=True, v=True)
+        for network in self.engine.networks.list(filters={"label": f"com.docker.compose.project={self.name}"}):
+            network.remove()
+
+
+def seconds(text):
+    """Of a duration as Compose writes it, no longer than minutes."""
+    return 60.0 * float(text[:-1]) if text.endswith("m") else float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
+
+
+class WebSocket:
+    """A client that sends short texts."""
+
+    def __init__(self, port):
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        self._sock.sendall(f"{head}Sec-WebSocket-Version: 13\r\n\r\n".encode())
+        self._stream = self._sock.makefile("rb")
+        assert b"101" in self._stream.readline()
+        while self._stream.readline().strip():
+            pass
+
+    def ask(self, text):
+        """What the other side says; empty when it has hung up."""
+        self._sock.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text.encode())
+        head = self._stream.read(2)
+        return self._stream.read(head[1]).decode() if len(head) == 2 else ""
+
+    def close(self):
+        self._stream.close()
+        self._sock.close()
