@@ -104,8 +104,9 @@ _VERIFY = """\
 options:
   verify:
     description:
-      - What is asked through the edge in the observation window, C({edge}) being the address of one of its
-        containers. Those that are not critical are left out.
+      - What is asked through the edge in the observation window, C({edge}) being the address of one of its containers,
+        and what must be good again after going back.
+      - Targets that are not critical are left out of the window.
       - Each target has a name of its own and exactly one kind.
     type: list
     elements: dict

@@ -161,7 +161,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tria.production.plugins.module_utils import _probes, _redact
+from ansible_collections.tria.production.plugins.module_utils import _lock, _probes, _redact
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._rollout import foreseen, revert, rollout, told
@@ -198,7 +198,9 @@ def main() -> None:
     try:
         if not options.release and state != "reverted":
             raise ProductionError("release", f"is empty with state {state}.", "Name the release.")
-        result = foreseen.foreseen(options, state) if module.check_mode else STATES[state](options)
+        with _lock.beating() as lock:
+            options = options._replace(go_on=lock.check)
+            result = foreseen.foreseen(options, state) if module.check_mode else STATES[state](options)
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**_redact.redact_tree(exc.as_result(), options.secrets, guess=False))
     except OSError as exc:

@@ -36,10 +36,11 @@ http {
   access_log off;
   client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
   resolver 127.0.0.11 valid=1s ipv6=off;
-  include /etc/nginx/upstream/*.conf;
+  UPSTREAM
   map $http_upgrade $connection_header { default upgrade; "" ""; }
   server {
     listen 8080;
+    root /etc/nginx/upstream/app;
     location = /edge-upstream { return 200 "$app\\n"; }
     location / {
       proxy_pass http://$app;
@@ -51,7 +52,19 @@ http {
   }
 }
 """
+# How such a configuration learns where requests go: by a file that is loaded, or by a link that it reads at each request.
+BY_FILE = "include /etc/nginx/upstream/*.conf;"
+BY_LINK = 'map $realpath_root $app { "~/(?<upstream>[^/]+)$" $upstream:8000; }'
 HEALTHCHECK = "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"
+
+
+FILE = {
+    "path": "/etc/nginx/upstream/app.conf",
+    "content": 'map "" $$app { default {upstream}:8000; }',
+    "test": ["nginx", "-t"],
+    "reload": ["nginx", "-s", "reload"],
+}
+LINK = {"path": "/etc/nginx/upstream/app"}
 
 
 def free_port():
@@ -63,7 +76,7 @@ def free_port():
 class Project:
     """`compose` is what the next release is made of; change it, then `stage`."""
 
-    def __init__(self, folder: pathlib.Path, engine):
+    def __init__(self, folder: pathlib.Path, engine, by_link: bool = False):
         self.name = "ro" + uuid.uuid4().hex[:8]
         self.engine = engine
         self.root = folder / "stack"
@@ -71,8 +84,9 @@ class Project:
         self.staged = 0
         (self.root / "releases").mkdir(parents=True)
         shutil.copy(HERE / "rollout_app.py", folder / "app.py")
-        (folder / "nginx.conf").write_text(NGINX)
+        (folder / "nginx.conf").write_text(NGINX.replace("UPSTREAM", BY_LINK if by_link else BY_FILE))
         self.folder = folder
+        self.by_link = by_link
         self.compose = {"services": {"app": self._app(), "edge": self._edge()}, "networks": {"default": {}}}
 
     @property
@@ -104,11 +118,8 @@ class Project:
             "x-rollout": {
                 "edge": {
                     "service": "edge",
-                    "path": "/etc/nginx/upstream/app.conf",
-                    "content": 'map "" $$app { default {upstream}:8000; }',
-                    "test": ["nginx", "-t"],
-                    "reload": ["nginx", "-s", "reload"],
                     "confirm": ["curl", "-fsS", "http://127.0.0.1:8080/edge-upstream"],
+                    **(LINK if self.by_link else FILE),
                 },
                 "smoke": [{"name": "direct", "http": {"url": "http://{address}:8000/"}}],
                 "verify": [{"name": "through the edge", "http": {"url": "http://{edge}:8080/"}, "timeout": 2.0}],
@@ -176,7 +187,7 @@ class Project:
             rollout = {"edge": None, "smoke": [], "verify": [], "max_p95_ms": None, "drain": "10s", "long_drain": "0s", **(rollout or {})}
             rollout.update(drain=seconds(rollout["drain"]), long_drain=seconds(rollout["long_drain"]))
             if rollout["edge"]:
-                rollout["edge"]["content"] = rollout["edge"]["content"].replace("$$", "$")
+                rollout["edge"]["content"] = rollout["edge"].get("content", "").replace("$$", "$")
         name = next(name for name, one in project["services"].items() if one is rendered)
         return {
             "order": "start-first" if start_first else "stop-first",

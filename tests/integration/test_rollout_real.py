@@ -46,6 +46,21 @@ def test_a_good_rollout(running):
     assert result["services"]["app"]["action"] == "replaced" and result["window"]["failed"] == 0
 
 
+def test_by_link_nothing_is_reloaded(tmp_path, engine_client, base_images):
+    project = Project(tmp_path, engine_client, by_link=True)
+    try:
+        project.deploy(project.stage(1))
+        release = project.stage(2)
+        with Load(project.url, rate=100) as load:
+            project.deploy(release)
+            told = load.stop()
+        assert project.versions() == ["2"] and project.served() == "2"
+        assert told.failed == 0 and told.retried == 0, told.kinds
+        assert sorted(path.name for path in (project.root / "edge" / "edge").iterdir())[0] == "app"
+    finally:
+        project.remove()
+
+
 def test_reverted(running):
     release = running.stage(2)
     with Load(running.url, rate=100) as load:

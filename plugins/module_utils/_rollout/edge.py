@@ -2,15 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The edge of a service: the file that names where its requests go, and the edge's word that it is so. Private.
+"""The edge of a service: the file or link that says where its requests go, and the edge's word on it. Private.
 
-The file lies in `<root>/edge/<edge service>/`, which the edge's containers see read-only.
+It lies in `<root>/edge/<edge service>/`, which the edge's containers see read-only. A link leads to an empty folder
+beside it that is called as the generation is: an edge that resolves it for each request needs no reload.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import posixpath
+import shutil
 import time
 import typing as t
 
@@ -35,17 +38,18 @@ class EdgeOf:
         self._engine = engine
         self._folder = folder(root, service.edge.service)
         self.path = os.path.join(self._folder, posixpath.basename(service.edge.path))
-        self._content = service.edge.content.replace(_UPSTREAM, service.upstream).rstrip("\n") + "\n"
+        content = service.edge.content.replace(_UPSTREAM, service.upstream).rstrip("\n") + "\n"
+        self._wanted = _Said(service.upstream, "") if not service.edge.content else _Said("", content)
 
     def written(self) -> bool:
-        """Whether the file names this generation."""
-        return self._read() == self._content
+        """Whether what the edge sees names this generation."""
+        return self._read() == self._wanted
 
     def write(self) -> None:
         """For an edge that is started, or started anew, afterwards."""
+        os.makedirs(self._folder, mode=0o755, exist_ok=True)
         if not self.written():
-            os.makedirs(self._folder, mode=0o755, exist_ok=True)
-            _atomic.write_file(self.path, self._content, 0o644)
+            self._put(self._wanted)
 
     def reachable(self) -> bool:
         """Whether there are containers of the edge, all of which see the file: then a reload is enough to switch."""
@@ -53,26 +57,26 @@ class EdgeOf:
         return bool(found) and all(self._sees(one) for one in found)
 
     def in_force(self) -> bool:
-        """Whether requests go to this generation, as far as that is known: the edge's own word, or else the file."""
+        """Whether requests go to this generation, as far as that is known: by the edge's word, or else by its file."""
         if not self.written() or not self.reachable():
             return False
         return all(self._confirmed(one)[0] for one in self._running()) if self._edge.confirm else True
 
     def switch(self) -> None:
-        """Puts the file in place, has it tested and loaded, and returns once every container of the edge confirms it.
+        """Puts file or link in place, has it tested and loaded; returns once every container of the edge confirms it.
 
-        A file that does not pass the test is put back at once. Raises `ProductionError`.
+        What does not pass the test is put back at once. Raises `ProductionError`.
         """
         before = self._read()
         self.write()
         found = self._running()
         try:
-            for one in found:
+            for one in found if self._edge.test else ():
                 self._demand(one, self._edge.test, "test")
         except ProductionError:
-            self._put_back(before)
+            self._put(before)
             raise
-        for one in found:
+        for one in found if self._edge.reload else ():
             self._demand(one, self._edge.reload, "reload")
         self.await_confirmation()
 
@@ -121,18 +125,31 @@ class EdgeOf:
                 "Correct x-rollout.edge, or the edge's own configuration.",
             )
 
-    def _read(self) -> str | None:
+    def _read(self) -> _Said | None:
         try:
+            if os.path.islink(self.path):
+                target = os.readlink(self.path)
+                return _Said(target, "") if os.path.isdir(os.path.join(self._folder, target)) else None
             with open(self.path, encoding="utf-8") as stream:
-                return stream.read()
+                return _Said("", stream.read())
         except FileNotFoundError:
             return None
 
-    def _put_back(self, content: str | None) -> None:
-        if content is None:
+    def _put(self, said: _Said | None) -> None:
+        if said is None:
             os.unlink(self.path)
+        elif said.target:
+            os.makedirs(os.path.join(self._folder, said.target), mode=0o755, exist_ok=True)
+            _atomic.switch_link(self.path, said.target)
         else:
-            _atomic.write_file(self.path, content, 0o644)
+            _atomic.write_file(self.path, said.content, 0o644)
+
+
+class _Said(t.NamedTuple):
+    """What the edge is told, by a link's `target` or by a file's `content`."""
+
+    target: str
+    content: str
 
 
 def folder(root: str, edge: str) -> str:
@@ -140,12 +157,18 @@ def folder(root: str, edge: str) -> str:
 
 
 def forget_files(root: str, services: t.Iterable[Service]) -> list[str]:
-    """Removes the files of services that have no edge any more; returns their paths."""
-    edges = [one.edge for one in services if one.edge]
-    kept = {os.path.join(folder(root, one.service), posixpath.basename(one.path)) for one in edges}
-    removed = []
-    for path, _folders, names in os.walk(os.path.join(root, FOLDER)):
-        removed += [os.path.join(path, name) for name in names if os.path.join(path, name) not in kept]
+    """Removes what tells an edge of generations that are gone, and of services it has no more; returns the paths."""
+    kept = set()
+    for one in services:
+        if one.edge:
+            kept.add(os.path.join(folder(root, one.edge.service), posixpath.basename(one.edge.path)))
+            kept.add(os.path.join(folder(root, one.edge.service), one.upstream))
+    found = glob.glob(os.path.join(glob.escape(root), FOLDER, "*", "*"))
+    found += glob.glob(os.path.join(glob.escape(root), FOLDER, "*", ".*"))  # of a killed run
+    removed = sorted(path for path in found if path not in kept)
     for path in removed:
-        os.unlink(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
     return removed

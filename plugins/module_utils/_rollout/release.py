@@ -18,19 +18,23 @@ from ansible_collections.tria.production.plugins.module_utils._release import Re
 
 RENDERED = "rendered.json"
 _NO_PART = ("build", "pull_policy", "depends_on")  # of a definition: these say nothing of the container
-_NO_PART_OF_DEPLOY = ("replicas", "update_config")
+_NO_PART_OF_DEPLOY = ("replicas", "update_config", "rollback_config")
+_OF_A_RECORD = (
+    "one_shot", "replicas", "critical", "generation", "parallelism", "delay", "monitor", "max_failure_ratio",
+    "stop_grace_period", "depends_on", "migrations",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """How the edge of a service is told where its requests go; times in seconds."""
+    """How the edge of a service is told where its requests go: by a file, or without `content` by a link."""
 
     service: str
     path: str
-    content: str
-    test: t.Sequence[str]
-    reload: t.Sequence[str]
-    confirm: t.Sequence[str]
+    content: str = ""
+    test: t.Sequence[str] = ()
+    reload: t.Sequence[str] = ()
+    confirm: t.Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +86,11 @@ class Release:
         self.record = releases.record(release)
         self.project: str = self.record["project"]
         self.compose = Compose(self.folder, self.record)
-        self.legacy = "services" not in self.record
+        self.legacy = not os.path.exists(os.path.join(self.folder, RENDERED))
         self.services = self._from_compose() if self.legacy else self._from_record()
 
     def ordered(self) -> list[Service]:
-        """Every service after those that it needs; if that allows, first what needs no rollout, last what needs some."""
+        """Every service after those that it needs; if that allows, first what needs no rollout, last what does."""
         needs = {name: self._needs(name) for name in self.services}
         left, found = set(needs), []
         while left:
@@ -118,10 +122,11 @@ class Release:
     def _service(self, name: str, said: dict[str, t.Any], rendered: dict[str, t.Any]) -> Service:
         rollout = dict(said["rollout"] or {})
         edge = rollout.pop("edge", None)
-        own = {key: value for key, value in said.items() if key not in ("order", "rollout")}
+        own = {key: value for key, value in said.items() if key in _OF_A_RECORD}
         return Service(
             name, self.record["images"][name], _definition(rendered),
-            edge=Edge(**{"confirm": (), **edge}) if edge else None, **own, **rollout,
+            edge=Edge(**{key: value for key, value in edge.items() if value is not None}) if edge else None,
+            **own, **rollout,
         )
 
     def _from_compose(self) -> dict[str, Service]:

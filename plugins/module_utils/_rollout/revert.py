@@ -54,6 +54,7 @@ def reverted(options: Options) -> dict[str, t.Any]:
             if one.one_shot and _is_of_another(steps, one):
                 steps.in_place(one)
         steps.told.note_change(journal.remove(options.root))
+        steps.verify()
         return steps.told.as_dict()
 
 

@@ -141,6 +141,14 @@ class Steps:
             window = Window(self._session, service, watched, counting).run()
         self.told.note(service.name, _told.NONE, time.monotonic() - begun, window=window)
 
+    def verify(self) -> None:
+        """Waits until the targets of the deploy are good."""
+        leading = next((self.edge_of(one) for one in self.release.services.values() if one.edge), None)
+        entries = filled(self.options.verify, _EDGE, leading.address()) if leading else self.options.verify
+        if entries:
+            with self.told.timed("verify"):
+                _waiting.wait(entries, _waiting.Settings(self.options.timeout), self.options.secrets)
+
     def ready(self, service: Service, replicas: int, labels: dict[str, str], smoke: t.Sequence[Container] = ()) -> None:
         """Waits until so many of its containers are ready, and the smoke targets of these; raises `ProductionError`."""
         entries = [self._target(service, replicas, labels)]
