@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""x-migrations with a real PostgreSQL: a small Compose project whose one-shot is a shell script, and the reference stack."""
+"""x-migrations with a real PostgreSQL: a Compose project whose one-shot is a shell script, and the reference stack."""
 
 from __future__ import annotations
 
