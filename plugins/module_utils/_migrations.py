@@ -136,7 +136,7 @@ def _fault_of(settings: t.Any) -> str:
         return f"there is no {', '.join(unknown)}"
     for name in ("plan", "undo"):
         argv = settings.get(name)
-        if argv is None and name == "undo":
+        if name == "undo" and argv in (None, []):
             continue
         if not isinstance(argv, list) or not argv or not all(isinstance(part, str) for part in argv):
             return f"{name} must be a list of texts, a program and its arguments"

@@ -69,8 +69,9 @@ def test_the_last_line_is_the_plan(compose):
 
 
 def test_without_undo_nothing_is_reversible(compose):
-    plan = asked(compose(), saying(json.dumps(two())))
-    assert [one["reversible"] for one in plan["pending"]] == [False, False]
+    for settings in ({}, {"undo": []}, {"undo": None}):
+        plan = asked(compose(), saying(json.dumps(two())), **settings)
+        assert [one["reversible"] for one in plan["pending"]] == [False, False]
     with pytest.raises(ProductionError, match=r"service migrate: has no x-migrations\.undo"):
         _migrations.Migrations(compose(), "migrate", {"plan": ["true"]}).undo("0003")
 
