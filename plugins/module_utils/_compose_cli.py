@@ -51,7 +51,9 @@ class Compose:
             return self._run(["run", *options, service, *argv], timeout)
         except TimedOut as exc:
             fault = _removed(name)
-            raise TimedOut(exc.culprit, f"{exc.cause} Container {name} may still run: {fault}") if fault else exc
+            if fault:
+                raise TimedOut(exc.culprit, f"{exc.cause} Container {name} may still run: {fault}") from exc
+            raise
 
     def _run(self, arguments: t.Sequence[str], timeout: float) -> str:
         argv = ["docker", "compose", "--ansi", "never", "--progress", "plain", "--project-name", self.project]
