@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes a verified, crash-safe PostgreSQL backup, and applies retention."""
+"""Makes a verified, crash-safe PostgreSQL backup, and applies retention; restores one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_backup
-short_description: Make a verified, crash-safe PostgreSQL backup
+short_description: Make a verified, crash-safe PostgreSQL backup, or restore one
 version_added: "0.1.0"
 author: tria.production contributors (@tria-production)
 description:
@@ -21,6 +21,14 @@ description:
     they were.
   - The stream out of a container is not hashed inside it. A loss on the way is noticed by C(pg_restore), which has to
     find every entry of the table of contents, block by block.
+  - With O(state=restored), verifies a backup as a new one is verified, loads it into a new database beside the running
+    one, C(<dbname>_restoring), and gives that the name in one transaction. Whatever stops the run before, the running
+    database is as it was and what was half-restored is dropped, by the next run when this one was killed.
+  - At the swap, sessions of the database are ended, idle ones at once, others after a second. Who connects meanwhile
+    waits, and gets the restored database; that takes a superuser, else such connections may fail. The database as it was
+    stays as C(<dbname>_before_<time>) until somebody drops it.
+  - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
+    Roles that the backup knows and the server does not are made, without a password; others are not touched.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
@@ -29,19 +37,23 @@ requirements:
 attributes:
   check_mode:
     support: full
-    description: Connects, checks the space and says what retention would remove; writes nothing.
+    description:
+      - Connects, checks the space and says what retention would remove; writes nothing.
+      - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored.
   diff_mode:
     support: none
     description: There is nothing to compare a new dump with.
   idempotent:
     support: none
-    description: Every run makes a backup.
+    description: Every run makes a backup, or restores one.
 options:
   state:
     description:
       - V(present) makes a new backup.
+      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(container), the options of the
+        connection and O(timeout) count.
     type: str
-    choices: [present]
+    choices: [present, restored]
     default: present
   dest:
     description:
@@ -54,6 +66,17 @@ options:
       - Name of the database.
     type: str
     required: true
+  backup:
+    description:
+      - The backup to restore, as the path of its dump, or its name in O(dest), with or without its ending.
+      - The default is the newest verified one of the database.
+      - A dump without a manifest is not a backup and is refused; so is one of a newer server.
+    type: str
+  foreign:
+    description:
+      - Whether a backup of another server, or of another database, may be restored.
+    type: bool
+    default: false
   container:
     description:
       - The container of the server, on this host's Docker Engine. Without it the host's own client is used.
@@ -170,6 +193,28 @@ EXAMPLES = r"""
     login_password: "{{ backup_password }}"
     dbname: shop
     pin: true
+
+- name: Restore the newest backup
+  tria.production.pg_backup:
+    state: restored
+    dest: /opt/tria/backups
+    container:
+      project: tria
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+
+- name: Restore a named backup of production into staging
+  tria.production.pg_backup:
+    state: restored
+    dest: /opt/tria/backups
+    backup: /srv/from-production/tria_aibpo-20250102T030405Z-3f9a2c.dump.zst
+    foreign: true
+    container:
+      project: tria
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
 """
 
 RETURN = r"""
@@ -250,9 +295,67 @@ backup:
       description: Whether retention leaves it alone.
       type: bool
       sample: false
+restored:
+  description: What was restored, or would be.
+  returned: when O(state=restored) succeeded
+  type: dict
+  contains:
+    path:
+      description: Path of the dump.
+      type: str
+      sample: /opt/tria/backups/tria_aibpo-20250102T030405Z-3f9a2c.dump.zst
+    created_at:
+      description: When the dump was begun, UTC.
+      type: str
+      sample: "2025-01-02T03:04:05.678901Z"
+    label:
+      description: The label of the backup.
+      type: str
+      sample: 20250102T030400Z-1a2b3c
+    dbname:
+      description: Name of the database.
+      type: str
+      sample: tria_aibpo
+    before:
+      description: Name that the database as it was has now; null when there was none.
+      type: str
+      sample: tria_aibpo_before_20250102_101112
+    roles:
+      description: Roles that were made.
+      type: list
+      elements: str
+      sample: []
+    tables:
+      description: Tables in the dump, and in the restored database.
+      type: int
+      sample: 12
+    entries:
+      description: Entries in the dump's table of contents.
+      type: int
+      sample: 74
+    size_bytes:
+      description: Size of the dump.
+      type: int
+      sample: 28311552
+    sha256:
+      description: SHA-256 of the dump.
+      type: str
+      sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    database_size_bytes:
+      description: Size of the restored database on its server; not in check mode.
+      type: int
+      sample: 457179136
+    swap_s:
+      description: Seconds that the swap took; not in check mode.
+      type: float
+      sample: 0.31
+    duration_s:
+      description: Seconds that everything together took.
+      type: float
+      sample: 7.4
 deleted:
   description: Paths of the dumps that retention removed.
-  returned: success
+  returned: when O(state=present) succeeded
   type: list
   elements: str
   sample: [/opt/tria/backups/tria_aibpo-20241226T030405Z-77b01e.dump.zst]
@@ -280,7 +383,7 @@ remedy:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tria.production.plugins.module_utils import _lock
-from ansible_collections.tria.production.plugins.module_utils._backup import engine
+from ansible_collections.tria.production.plugins.module_utils._backup import engine, restore
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -295,9 +398,11 @@ CONTAINER = dict(
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["present"], default="present"),
+            state=dict(type="str", choices=["present", "restored"], default="present"),
             dest=dict(type="path", required=True),
             dbname=dict(type="str", required=True),
+            backup=dict(type="str"),
+            foreign=dict(type="bool", default=False),
             container=CONTAINER,
             when_absent=dict(type="str", choices=["fail", "skip_if_no_data", "skip"], default="fail"),
             login_host=dict(type="str"),
@@ -316,9 +421,10 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    run = {"present": engine.create, "restored": restore.restore}[module.params["state"]]
     try:
         with _lock.beating():
-            result = engine.create(module.params, module.check_mode)
+            result = run(module.params, module.check_mode)
     except (ProductionError, MissingLibrary) as error:
         module.fail_json(**error.as_result())
     module.exit_json(**result)

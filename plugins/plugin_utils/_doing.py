@@ -34,6 +34,7 @@ DOING = {
 _OTHERWISE = {
     ("docker_compose_v2", "state", "absent"): "removing the services of",
     ("docker_compose_v2", "state", "stopped"): "stopping the services of",
+    ("pg_backup", "state", "restored"): "restoring database",
     ("stack_rollout", "state", "finished"): "taking away what was replaced by release",
     ("stack_rollout", "state", "reverted"): "going back to release",
 }

@@ -66,13 +66,14 @@ TABLES = ["catalog", '"odd schema"."odd -- table"']
 class Postgres:
     """A throwaway server; everything in it goes with it."""
 
-    def __init__(self, client: docker.DockerClient, image: str, service: str = "postgres") -> None:
+    def __init__(self, client: docker.DockerClient, image: str, service: str = "postgres", **options: t.Any) -> None:
         self.container = client.containers.run(
             image,
             detach=True,
             name=f"backup-{uuid.uuid4().hex[:8]}",
             labels={_docker.PROJECT: PROJECT, _docker.SERVICE: service, _docker.ONE_OFF: "False"},
             environment={"POSTGRES_USER": USER, "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": DBNAME},
+            **options,
         )
         self.name = self.container.name
         self.wait()
@@ -83,24 +84,29 @@ class Postgres:
             assert time.monotonic() < end, self.container.logs().decode()
             time.sleep(0.1)
 
-    def tool(self, *argv: str, **kwargs: t.Any) -> subprocess.Popen[bytes]:
-        env = {**os.environ, "PGPASSWORD": PASSWORD, "PGUSER": USER, "PGDATABASE": DBNAME}
+    def tool(self, *argv: str, dbname: str = DBNAME, **kwargs: t.Any) -> subprocess.Popen[bytes]:
+        env = {**os.environ, "PGPASSWORD": PASSWORD, "PGUSER": USER, "PGDATABASE": dbname}
         prefix = ["docker", "exec", "-i", "-e", "PGPASSWORD", "-e", "PGUSER", "-e", "PGDATABASE", self.name]
         return subprocess.Popen(prefix + list(argv), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
 
-    def psql(self, sql: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        with self.tool("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, stdin=subprocess.DEVNULL) as process:
+    def psql(self, sql: str, check: bool = True, dbname: str = DBNAME) -> subprocess.CompletedProcess[bytes]:
+        argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]
+        with self.tool(*argv, dbname=dbname, stdin=subprocess.DEVNULL) as process:
             out, err = process.communicate(timeout=120)
         assert not (check and process.returncode), err.decode()
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
-    def value(self, sql: str) -> str:
-        return self.psql(sql).stdout.decode().strip()
+    def value(self, sql: str, dbname: str = DBNAME) -> str:
+        return self.psql(sql, dbname=dbname).stdout.decode().strip()
 
-    def contents(self) -> dict[str, str]:
+    def contents(self, dbname: str = DBNAME) -> dict[str, str]:
         """Count and content hash of every table."""
         sql = "SET TimeZone = 'UTC'; SELECT count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {} t"
-        return {table: self.value(sql.format(table)) for table in TABLES}
+        return {table: self.value(sql.format(table), dbname) for table in TABLES}
+
+    def databases(self) -> dict[str, str]:
+        """OID of every database by name."""
+        return json.loads(self.value("SELECT json_object_agg(datname, oid::text) FROM pg_database", "template1"))
 
     def dumping(self) -> int:
         return int(self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pg_backup-%'"))

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import errno
 import os
 import re
 import secrets
 import time
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    guard,
     locate,
     manifest,
-    process,
+    reading,
     retention,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
@@ -28,16 +27,14 @@ from ansible_collections.tria.production.plugins.module_utils._backup.folder imp
     Lock,
     free_bytes,
     remove,
-    sweep,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
-from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Facts, Server
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts, conninfo
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _MARGIN = 1.25  # on the size that the last backup lets us expect
 _RESERVE_BYTES = 1 << 20  # for the globals, the manifest, and what a nearly empty database takes
 _GLOBALS_END = b"PostgreSQL database cluster dump complete"
-_LIST_BYTES = 64 << 20  # of a table of contents: some 600,000 entries
 
 
 def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
@@ -47,42 +44,31 @@ def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.A
     """
     left_behind: list[str] = []
     try:
-        with process.stop_signals():
+        with guard.given_up(options, lambda: _given_up(left_behind)):
             job = Job(options, left_behind)
             return job.preview() if check_mode else job.run()
     except locate.Absent as exc:
         return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": []}
-    except process.TimedOut as exc:
-        remedy = "Raise timeout, or see what slows the server or the disk down."
-        raise _given_up(options["dbname"], str(exc), remedy, left_behind) from exc
-    except process.Interrupted as exc:
-        raise _given_up(options["dbname"], str(exc), "Run it again.", left_behind) from exc
-    except OSError as exc:
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "Free disk space, or choose another dest." if full else "Check the path and its permissions."
-        raise _given_up(exc.filename or options["dest"], exc.strerror or str(exc), remedy, left_behind) from exc
 
 
-def _given_up(culprit: str, cause: str, remedy: str, left_behind: list[str]) -> ProductionError:
+def _given_up(left_behind: list[str]) -> str:
     state = " ".join(left_behind) or "nothing half-made is left"
-    return ProductionError(culprit, f"{cause}; the backup was given up, older ones are as they were, {state}.", remedy)
+    return f"the backup was given up, older ones are as they were, {state}."
 
 
 class Job:
     """One run of the module; the steps in their order."""
 
     def __init__(self, options: dict[str, t.Any], left_behind: list[str]) -> None:
-        _require_sane(options)
+        guard.require_sane(options)
         self.options = options
-        self.left_behind = left_behind
         self.dest = os.path.abspath(options["dest"])
         self.compression = options["compression"]
         self.level = _level(self.compression, options["compression_level"])
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
-        self.application_name = f"pg_backup-{os.getpid()}-{secrets.token_hex(4)}"
-        self.source = _source(options, self.application_name)
-        self.source.on_abort = self._terminate
+        self.source = guard.server_of(options)
+        self.source.on_abort = guard.ender(self.source, left_behind)
 
     def preview(self) -> dict[str, t.Any]:
         """Everything that `run` decides, nothing that it writes."""
@@ -96,12 +82,12 @@ class Job:
     def run(self) -> dict[str, t.Any]:
         facts = self.source.facts(self.deadline)  # before the lock: a wrong password leaves no folder behind
         with Lock(self.dest) as lock:
-            self._clean_up_after(lock.unfinished)
+            guard.clean_up_after(self.source, self.dest, lock.unfinished, self.deadline)
             siblings = self._siblings()
             self._need_space(facts, siblings)
             plan = self._plan(facts)
             stem = plan.dump.file.split(".dump")[0]
-            lock.record({"pid": os.getpid(), "stem": stem, "application_name": self.application_name})
+            lock.record({"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name})
             with Draft(self.dest) as draft:
                 self._dump(draft, plan)
                 self._verify(draft, plan, facts)
@@ -130,11 +116,6 @@ class Job:
         """The backups of the same database of the same source, oldest first; a folder may hold those of several."""
         mine = (self.source.identity, self.options["dbname"])
         return [each for each in manifest.published(self.dest) if (each.source, each.dbname) == mine]
-
-    def _clean_up_after(self, unfinished: dict[str, t.Any]) -> None:
-        if unfinished.get("application_name"):
-            self.source.terminate(unfinished["application_name"])
-        sweep(self.dest, unfinished.get("stem"))
 
     def _need_space(self, facts: Facts, siblings: list[manifest.Manifest]) -> None:
         """Fails when the dump is not expected to fit.
@@ -193,13 +174,6 @@ class Job:
         plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
         plan.archive_bytes = writer.archive_bytes
 
-    def _terminate(self) -> None:
-        """Ends our own backend; that this failed must not hide why it was necessary, and the next run tries again."""
-        try:
-            self.source.terminate(self.application_name)
-        except ProductionError as exc:
-            self.left_behind.append(f"but the backend {self.application_name} may live on: {exc.cause}")
-
     def _explained(self, error: ProductionError) -> ProductionError:
         """A lock that was waited for in vain is somebody's: says whose."""
         if "LOCK TABLE" not in error.cause or "timeout" not in error.cause:
@@ -218,9 +192,9 @@ class Job:
         path, compression = draft.path(plan.dump.file), plan.compression
         feed = archive.checked_chunks(path, compression, plan.dump.size_bytes, plan.dump.sha256, plan.archive_bytes)
         try:
-            contents = self._contents(path, compression)
+            contents = reading.contents(self.source, path, compression, self.deadline)
             if plan.verified == "archive":
-                self._read_fully(feed)
+                reading.read_fully(self.source, feed, self.deadline)
         except archive.Damaged as exc:
             raise ProductionError(
                 self.dest, f"the dump is damaged: {exc}", "Check the disk and its file system; nothing was published."
@@ -234,29 +208,11 @@ class Job:
         for name, value in dataclasses.asdict(contents).items():
             setattr(plan, name, value)
 
-    def _contents(self, path: str, compression: str) -> archive.Contents:
-        """The table of contents. It is at the head of the archive, and pg_restore reads no further."""
-        listing = _Collector(_LIST_BYTES)
-        argv = ["pg_restore", "--format=custom", "--list"]
-        self.source.run(argv, self.deadline, feed=archive.chunks(path, compression), sink=listing.write)
-        return archive.parse_list(listing.data.decode("utf-8", "replace"))
-
-    def _read_fully(self, feed: t.Iterator[bytes]) -> None:
-        """Every byte through SHA-256, the decompressor and the server's own pg_restore, which must find all entries."""
-        try:
-            self.source.run(["pg_restore", "--format=custom", "--file=/dev/null"], self.deadline, feed=feed)
-        except ProductionError as exc:
-            for _chunk in feed:
-                continue  # a damaged file is the better explanation
-            raise ProductionError(
-                exc.culprit, f"the dump cannot be read back: {exc.cause}", exc.remedy, **exc.details
-            ) from exc
-
     def _dump_globals(self, draft: Draft, name: str) -> manifest.File:
         """Roles and tablespaces, which no database dump holds; without the roles' passwords."""
-        quoted = self.options["dbname"].replace("\\", "\\\\").replace("'", "\\'")
-        argv = ["pg_dumpall", "--no-password", "--globals-only", "--no-role-passwords", f"--database=dbname='{quoted}'"]
-        text = _Collector(_LIST_BYTES)
+        argv = ["pg_dumpall", "--no-password", "--globals-only", "--no-role-passwords"]
+        argv.append(f"--database={conninfo(self.options['dbname'])}")
+        text = reading.Collector()
         self.source.run(argv, self.deadline, sink=text.write)
         if _GLOBALS_END not in text.data[-512:]:
             raise ProductionError(
@@ -285,49 +241,6 @@ class Job:
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }
-
-
-class _Collector:
-    """Output that is small by nature, and refused when it is not."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.data = b""
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-        if len(self.data) > self._limit:
-            raise ProductionError(
-                "PostgreSQL's client", f"printed more than {self._limit} bytes.", "Report this as a bug."
-            )
-
-
-def _source(options: dict[str, t.Any], application_name: str) -> Server:
-    connection = Connection(
-        dbname=options["dbname"],
-        user=options["login_user"],
-        password=options["login_password"],
-        host=options["login_host"],
-        port=options["login_port"],
-    )
-    if options["container"] is None:
-        return Server(connection, application_name)
-    client = _docker.connect()
-    try:
-        container = locate.find(client, options["container"], options["when_absent"])
-    finally:
-        client.close()
-    return Container(connection, application_name, container)
-
-
-def _require_sane(options: dict[str, t.Any]) -> None:
-    """What an argument spec cannot say."""
-    for name in ("keep_last", "timeout", "lock_timeout"):
-        if options[name] <= 0:
-            raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
-    for name in ("dest", "dbname"):
-        if not options[name]:
-            raise ProductionError(name, "is empty.", "It needs a value.")
 
 
 def _level(compression: str, level: int | None) -> int:

@@ -43,7 +43,7 @@ class Lock:
         self.unfinished: dict[str, t.Any] = {}
 
     def __enter__(self) -> Lock:
-        """Makes the folder if need be; raises `ProductionError` when another process makes a backup in it."""
+        """Makes the folder if need be; raises `ProductionError` when another process is at work in it."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(os.path.join(self._folder, _LOCK), flags, 0o600)
@@ -54,7 +54,7 @@ class Lock:
             os.close(self._descriptor)
             raise ProductionError(
                 self._folder,
-                f"another backup is being made here by process {owner.get('pid', '(unknown)')}.",
+                f"another backup or restore is at work here, process {owner.get('pid', '(unknown)')}.",
                 "Wait until it has finished; the lock ends with its process.",
                 holder=owner,
             ) from exc
@@ -70,7 +70,10 @@ class Lock:
             os.close(self._descriptor)
 
     def record(self, doing: dict[str, t.Any]) -> None:
-        """Says who we are (`pid`) and what we make (`stem`, `application_name`); empty when nothing is left to do."""
+        """Says who we are (`pid`, `application_name`) and what we make; empty when nothing is left to do.
+
+        A backup makes the files of a `stem`, a restore the database `restoring` of a `source`.
+        """
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(doing).encode("utf-8"), 0)
         os.fsync(self._descriptor)

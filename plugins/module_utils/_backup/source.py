@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import json
 import os
+import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
@@ -25,6 +26,9 @@ from ansible_collections.tria.production.plugins.module_utils._redact import red
 _CONNECT_SECONDS = "10"
 _CLEANUP_SECONDS = 15.0
 _POLL_SQL_SECONDS = 0.2
+_PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
+# What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
+_ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
 # User tables as pg_dump sees them: not the system's, not temporary ones, not those that an extension owns.
 # Nothing here waits for a lock on a table, as pg_table_size() would.
@@ -128,7 +132,7 @@ class Server:
             raise self.failure(argv[0], status, stderr)
 
     def failure(self, tool: str, status: int, stderr: str) -> ProductionError:
-        said = redact(stderr, [self.connection.password or ""])
+        said = redact(_ROWS.sub(lambda match: f"{match[1] or match[2]}…", stderr), [self.connection.password or ""])
         return ProductionError(
             self.name,
             f"{tool} ended with status {status}: {' '.join(said.split()) or 'it said nothing'}",
@@ -137,12 +141,26 @@ class Server:
             stderr=said,
         )
 
+    def at(self, dbname: str) -> t.Any:
+        """The same server, another database of it."""
+        other = copy.copy(self)
+        other.connection = dataclasses.replace(self.connection, dbname=dbname)
+        return other
+
     def query(self, sql: str, deadline: Deadline) -> t.Any:
         """The one JSON value that `sql` yields."""
         output: list[bytes] = []
-        argv = ["psql", "--no-psqlrc", "--no-password", "--tuples-only", "--no-align", "--quiet"]
-        self.run(argv + ["--set=ON_ERROR_STOP=1", f"--command={sql}"], deadline, sink=output.append)
+        argv = _PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
+        self.run(argv, deadline, sink=output.append)
         return json.loads(b"".join(output))
+
+    def script(self, sql: str, deadline: Deadline) -> None:
+        """Runs statements one after the other, up to the first that fails; what they print is dropped."""
+        self.run(_PSQL, deadline, feed=[sql.encode("utf-8")])
+
+    def free_bytes(self, folder: str, deadline: Deadline) -> int | None:
+        """What the file system of a folder of the server has left, None where that cannot be told from here."""
+        return None
 
     def facts(self, deadline: Deadline) -> Facts:
         return Facts(**self.query(_FACTS_SQL, deadline))
@@ -157,7 +175,7 @@ class Server:
         Killing the client is not enough: `docker exec` leaves its child alive, and such a dump holds its locks.
         """
         deadline = Deadline(_CLEANUP_SECONDS)
-        sql = _TERMINATE_SQL.format(name=_literal(application_name))
+        sql = _TERMINATE_SQL.format(name=literal(application_name))
         cleaner = copy.copy(self)
         cleaner.application_name = f"{self.application_name}-cleanup"  # not to be found by its own query
         cleaner.on_abort = None
@@ -199,12 +217,24 @@ class Container(Server):
             command += ["--env", name]
         return command + [self.container_id] + argv
 
+    def free_bytes(self, folder: str, deadline: Deadline) -> int | None:
+        output: list[bytes] = []
+        self.run(["df", "-P", "-k", folder], deadline, sink=output.append)
+        return int(b"".join(output).splitlines()[-1].split()[-3]) * 1024
+
     def environment(self) -> dict[str, str]:
         # the Engine that answered the API is the one to use, whatever context the user selected for the client
         return {**super().environment(), "DOCKER_CONTEXT": "default"}
 
 
-def _literal(text: str) -> str:
+def conninfo(dbname: str) -> str:
+    """For tools that take a database's name as an argument only, and any text in it as more than a name."""
+    escaped = dbname.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
+def literal(text: str) -> str:
+    """As a string in SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -213,6 +243,11 @@ def _remedy(stderr: str, status: int) -> str:
         "No space left on device": "Free disk space where the server keeps its files.",
         "password authentication failed": "Check login_user and login_password.",
         "no password supplied": "Set login_password.",
+        "ERROR:  role": "Create the role, or restore a backup that was made with globals.",
+        "is not available": "Install that extension where the server runs.",
+        "to create database": "Restore as a superuser, or give login_user CREATEDB.",
+        "to terminate": "Restore as a superuser, or end the sessions of other users first.",
+        "being accessed by other users": "End what is connected to that database; pg_stat_activity shows it.",
         "does not exist": "Check dbname and login_user.",
         "permission denied": "Give login_user the right to read every table (role pg_read_all_data).",
         "server version mismatch": "Use a pg_dump that is at least as new as the server.",

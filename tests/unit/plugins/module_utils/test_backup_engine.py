@@ -232,7 +232,7 @@ def test_senseless_options(dest: pathlib.Path, changes: dict[str, t.Any], culpri
 
 
 def test_output_without_end_is_refused() -> None:
-    collector = engine._Collector(10)
+    collector = engine.reading.Collector(10)
     collector.write(b"1234567890")
     with pytest.raises(ProductionError, match="more than 10 bytes"):
         collector.write(b"1")

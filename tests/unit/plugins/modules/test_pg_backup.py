@@ -63,12 +63,20 @@ def test_the_service_is_postgres_unless_said_otherwise(capsys: pytest.CaptureFix
     assert calls[0][0]["container"] == {"project": "tria", "service": "postgres", "name": None}
 
 
+def test_a_restore(capsys: pytest.CaptureFixture[str], calls: list[t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[t.Any] = []
+    monkeypatch.setattr(pg_backup.restore, "restore", lambda *args: seen.append(args) or {"changed": True, "restored": {}})
+    assert run(capsys, state="restored", backup="shop-1", _ansible_check_mode=True)["changed"] and not calls
+    options, check_mode = seen[0]
+    assert (options["backup"], options["foreign"], check_mode) == ("shop-1", False, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"container": {"service": "db"}}, "one of the following is required"),
         ({"container": {"project": "tria", "name": "x"}}, "mutually exclusive"),
-        ({"state": "restored"}, "value of state"),
+        ({"state": "absent"}, "value of state"),
         ({"when_absent": "ignore"}, "value of when_absent"),
         ({"verify": "restore"}, "value of verify"),
         ({"compression": "lzma"}, "value of compression"),

@@ -1,0 +1,91 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a run begins and how it is given up: its server, its end, what a killed one before left. Private to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils import _docker
+from ansible_collections.tria.production.plugins.module_utils._backup import databases, locate, process
+from ansible_collections.tria.production.plugins.module_utils._backup.folder import sweep
+from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Server
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+
+@contextlib.contextmanager
+def given_up(options: dict[str, t.Any], state: t.Callable[[], str]) -> t.Iterator[None]:
+    """Turns what stops a run into `ProductionError`; `state` says how everything is left, now that it was cleaned up."""
+    try:
+        with process.stop_signals():
+            yield
+    except process.TimedOut as exc:
+        remedy = "Raise timeout, or see what slows the server or the disk down."
+        raise ProductionError(options["dbname"], f"{exc}; {state()}", remedy) from exc
+    except process.Interrupted as exc:
+        raise ProductionError(options["dbname"], f"{exc}; {state()}", "Run it again.") from exc
+    except OSError as exc:
+        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Free disk space, or choose another dest." if full else "Check the path and its permissions."
+        raise ProductionError(exc.filename or options["dest"], f"{exc.strerror or exc}; {state()}", remedy) from exc
+
+
+def server_of(options: dict[str, t.Any]) -> Server:
+    """The server that the module's `options` mean; raises `locate.Absent` and `ProductionError`."""
+    application_name = f"pg_backup-{os.getpid()}-{secrets.token_hex(4)}"
+    connection = Connection(
+        dbname=options["dbname"],
+        user=options["login_user"],
+        password=options["login_password"],
+        host=options["login_host"],
+        port=options["login_port"],
+    )
+    if options["container"] is None:
+        return Server(connection, application_name)
+    client = _docker.connect()
+    try:
+        container = locate.find(client, options["container"], options["when_absent"])
+    finally:
+        client.close()
+    return Container(connection, application_name, container)
+
+
+def require_sane(options: dict[str, t.Any]) -> None:
+    """What an argument spec cannot say."""
+    for name in ("keep_last", "timeout", "lock_timeout"):
+        if options[name] <= 0:
+            raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
+    for name in ("dest", "dbname"):
+        if not options[name]:
+            raise ProductionError(name, "is empty.", "It needs a value.")
+
+
+def ender(server: Server, left_behind: list[str]) -> t.Callable[[], None]:
+    """What ends our own backends when a tool has to be ended before its time.
+
+    That this failed must not hide why it was necessary: it is noted in `left_behind`, and the next run tries again.
+    """
+
+    def end() -> None:
+        try:
+            server.terminate(server.application_name)
+        except ProductionError as exc:
+            left_behind.append(f"but the backend {server.application_name} may live on: {exc.cause}")
+
+    return end
+
+
+def clean_up_after(server: Server, dest: str, unfinished: dict[str, t.Any], deadline: Deadline) -> None:
+    """Ends what a killed run left at work, and removes what it left half-made. Only for the holder of the lock."""
+    if unfinished.get("application_name"):
+        server.terminate(unfinished["application_name"])
+    if unfinished.get("restoring") and unfinished.get("source") == server.identity:
+        databases.drop(server, unfinished["restoring"], deadline)
+    sweep(dest, unfinished.get("stem"))
