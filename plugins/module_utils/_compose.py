@@ -187,6 +187,19 @@ def plan_images(
     return images, list(builds.values())
 
 
+def registry_references(
+    compose: dict[str, t.Any], profiles: t.Iterable[str], base_images: dict[str, str]
+) -> list[str]:
+    """The images that `plan_images` takes as they are named: what runs and is not built, and what builds start from."""
+    services = active_services(compose, profiles)
+    built = {service.get("image") for service in services.values() if build_context(service)}
+    found = set(base_images.get(name, "") for name in services)
+    for name, service in services.items():
+        if not build_context(service) and name not in base_images and service.get("image") not in built:
+            found.add(service.get("image", ""))
+    return sorted(found - {""})
+
+
 def _arguments(build: dict[str, t.Any]) -> dict[str, str]:
     args = build.get("args") or {}
     if isinstance(args, list):

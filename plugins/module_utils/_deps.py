@@ -19,6 +19,7 @@ LIBRARIES = {
     "dns": ("dnspython", "python3-dnspython"),
     "docker": ("docker", "python3-docker"),
     "psycopg2": ("psycopg2-binary", "python3-psycopg2"),
+    "urllib3": ("urllib3", "python3-urllib3"),
     "zstandard": ("zstandard", "python3-zstandard"),
 }
 

@@ -75,6 +75,10 @@ options:
     description: Images that stand in for a registry's, by service; see P(tria.production.stack#role).
     type: dict
     default: {}
+  digests:
+    description: What each image of a registry is in this release, from M(tria.production.stack_images).
+    type: dict
+    default: {}
   env_content:
     description: Text of the env file. Needed to plan and to stage.
     type: str
@@ -339,7 +343,7 @@ def listed(_module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]
 
 
 def desired(module: AnsibleModule) -> Desired:
-    names = ("project", "compose", "compose_files", "profiles", "contexts", "files", "base_images", "env_content")
+    names = ("project", "compose", "compose_files", "profiles", "contexts", "files", "base_images", "digests", "env_content")
     return Desired(**{name: module.params[name] for name in names})
 
 
@@ -366,6 +370,7 @@ def main() -> None:
             "contexts": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "base_images": {"type": "dict", "default": {}},
+            "digests": {"type": "dict", "default": {}},
             "env_content": {"type": "str", "no_log": True},
             "offline": {"type": "bool", "default": False},
             "archive": {"type": "path"},

@@ -21,7 +21,8 @@ FORMAT = 2  # part of every content hash: raise it when the same inputs give ano
 class Desired:
     """`compose` are the parsed files, in the order of `compose_files`; `contexts` and `files` hashes by path.
 
-    `files` are those that are in no build context, or left out of it by its `.dockerignore`.
+    `files` are those that are in no build context, or left out of it by its `.dockerignore`. `digests` maps images of
+    registries to what they are in this release.
     """
 
     project: str
@@ -32,18 +33,23 @@ class Desired:
     files: dict[str, str]
     base_images: dict[str, str]
     env_content: str = dataclasses.field(repr=False)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         raw = _compose.merged(self.compose)
         self._whole = _compose.interpolated(raw, self.project, self.env_content)
-        self.images, self.builds = _compose.plan_images(
-            self.project, self._whole, self.profiles, self.contexts, self.files, self.base_images
+        images, self.builds = _compose.plan_images(
+            self.project, self._whole, self.profiles, self.contexts, self.files, self._pinned(self.base_images)
         )
+        self.images = self._pinned(images)
         self.services = _services.describe(self._whole, self.profiles)
         for name, service in self.services.items():
             read = {path: self._hashes(path) for path in _compose.referenced_files(self._whole, name)}
             service["definition"] = _services.definition(raw["services"][name], self.env_content, read)
         self.targets = _compose.container_targets(self.project, self._whole, self.profiles)
+
+    def _pinned(self, images: dict[str, str]) -> dict[str, str]:
+        return {service: self.digests.get(image, image) for service, image in images.items()}
 
     def _hashes(self, path: str) -> t.Any:
         """What is known of the content of a file or folder of the project, be it in a build context or not."""

@@ -94,6 +94,7 @@ def _record(releases: store.Releases, release: str, desired: Desired, origin: Or
         "compose_files": [*desired.compose_files, store.OVERLAY],
         "profiles": desired.profiles,
         "images": desired.images,
+        "digests": desired.digests,
         "targets": desired.targets,
         "services": {name: {**service, "generation": ""} for name, service in desired.services.items()},
     }

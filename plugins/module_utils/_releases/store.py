@@ -64,6 +64,10 @@ class Releases:
             record["services"] = _services.of_targets(record["targets"])
         return record
 
+    def digests(self) -> dict[str, str]:
+        """What the images of registries are in the current release, by the name that the project gives them."""
+        return dict(self.record(self.current()).get("digests", {})) if self.current() else {}
+
     def outcome(self, release: str) -> dict[str, t.Any]:
         """What became of a release. Before format 2 its record said so."""
         path = os.path.join(self.path(release), OUTCOME)

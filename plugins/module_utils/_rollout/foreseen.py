@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._release import Releases
+from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
 from ansible_collections.tria.production.plugins.module_utils._rollout import containers as _containers
 from ansible_collections.tria.production.plugins.module_utils._rollout import journal
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _compose
 from ansible_collections.tria.production.plugins.module_utils._compose_cli import Compose
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._release import Releases
+from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
 
 RENDERED = "rendered.json"
 _NO_PART = ("build", "pull_policy", "depends_on")  # of a definition: these say nothing of the container

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._migrations import Migrations
-from ansible_collections.tria.production.plugins.module_utils._release import Releases
+from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
 from ansible_collections.tria.production.plugins.module_utils._rollout import journal
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
 from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold
