@@ -89,6 +89,12 @@ renewed_at:
   description: When the task ended, in seconds by the controller's clock.
   type: float
   returned: success
+journal:
+  description:
+    - What an interrupted rollout left, empty when there is none. Its key C(committed) says whether the release is current.
+  type: dict
+  returned: unless O(state=absent)
+  sample: {deploy: 20260101T120000Z-5f3c1a, release: 20260101T120000Z-5891b5b522d5, phase: rollout, committed: false}
 owner:
   description: Who holds the lock.
   type: dict
@@ -101,10 +107,21 @@ lock_lost:
   returned: on failure
 """
 
+import os
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tria.production.plugins.module_utils import _lock
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
+from ansible_collections.tria.production.plugins.module_utils._rollout import journal
+
+
+def interrupted(root: str) -> dict[str, t.Any]:
+    """The journal of a rollout that did not come to its end."""
+    begun = journal.read(root)
+    return {**begun, "committed": Releases(root).current() == begun["release"]} if begun else {}
 
 
 def main() -> None:
@@ -121,6 +138,8 @@ def main() -> None:
     options = {**module.params, "owner": module.params["owner"] or {}}
     try:
         result = _lock.ensure(**options, write=not module.check_mode)
+        if options["state"] != "absent":
+            result["journal"] = interrupted(os.path.dirname(options["path"]))
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     except OSError as exc:
