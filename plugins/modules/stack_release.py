@@ -90,7 +90,12 @@ options:
     description: Archive with the project's files, on the host. Needed to stage; removed once its files are in the release.
     type: path
   release:
-    description: ID of the release. Needed to stage and to mark.
+    description:
+      - ID of the release. Needed to stage and to mark. For O(state=target) it may also be the O(deploy) of a run over several
+        hosts, and means what each of them ran after it.
+    type: str
+  before:
+    description: The O(deploy) of a run; for O(state=target), it means the last good release of before that run.
     type: str
   by:
     description: Who deploys, with C(user) and C(host); goes into the record and into every event of the outcome.
@@ -167,6 +172,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+irreversible:
+  description: Migrations that ran after the release and cannot be undone.
+  type: list
+  elements: str
+  returned: when O(state=target)
+backup:
+  description: Path of the dump that holds the database as it was with the release, empty when there is none.
+  type: str
+  returned: when O(state=target)
 action:
   description:
     - V(none) when the release is current and runs, V(start) when it is current but not all of it runs, else V(deploy).
@@ -334,7 +348,10 @@ def bad(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
 
 
 def target(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
-    return {"changed": False, **planning.target(releases, _docker.connect(), module.params["release"] or "")}
+    def given(name: str) -> str:
+        return module.params[name] or ""
+
+    return {"changed": False, **planning.target(releases, _docker.connect(), given("release"), given("before"))}
 
 
 def listed(_module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
@@ -375,6 +392,7 @@ def main() -> None:
             "offline": {"type": "bool", "default": False},
             "archive": {"type": "path"},
             "release": {"type": "str"},
+            "before": {"type": "str"},
             "by": {"type": "dict", "default": {}},
             "deploy": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},

@@ -45,6 +45,10 @@ options:
         stay.
     type: str
     default: ""
+  backup:
+    description: Path of the dump that was made before, for who has to restore it. Goes into the journal.
+    type: str
+    default: ""
   deploy:
     description: What names this deploy on all of its hosts, for the journal.
     type: str
@@ -186,6 +190,7 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "release": {"type": "str", "default": ""},
             "deploy": {"type": "str", "default": ""},
+            "backup": {"type": "str", "default": ""},
             "verify": {**_probes.argument_spec()["targets"], "required": False, "default": []},
             "timeout": {"type": "float", "default": 300.0},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},

@@ -22,6 +22,7 @@ def commit(
     """
     images = releases.record(release)["images"]
     found = {
+        **_migrated(releases, release),
         **found,
         "image_ids": {name: _docker.image_id(engine, image) for name, image in images.items()},
         "pulled": retention.pulled(releases, release, found.get("pulled", [])),
@@ -29,6 +30,14 @@ def commit(
     releases.note(release, store.GOOD, by, **found)
     releases.make_current(release)
     return retention.prune(releases, keep, engine)
+
+
+def _migrated(releases: store.Releases, release: str) -> dict[str, t.Any]:
+    """The migrations that ran for this release, as the rollout that is not over yet wrote them down."""
+    journal = releases.journal()
+    if journal.get("release") != release or not journal.get("migrations"):
+        return {}
+    return {"migrations": [one for plan in journal["migrations"].values() for one in plan["pending"]]}
 
 
 def fail(releases: store.Releases, release: str, by: store.By, why: str) -> None:

@@ -44,21 +44,24 @@ def plan(releases: store.Releases, desired: Desired, engine: t.Any) -> Plan:
     }
 
 
-def target(releases: store.Releases, engine: t.Any, release: str = "") -> Plan:
+def target(releases: store.Releases, engine: t.Any, release: str = "", before: str = "") -> Plan:
     """What a rollback would do: the plan of going to `release`, or to the newest good one before the current.
 
-    Has `record` and `outcome` of that release too. Raises `ProductionError`, which lists the releases that it could be.
+    `release` may also be the ID of a deploy: what this host ran after it. `before` is one too: what it ran before it.
+    Has `record` and `outcome` of that release, `irreversible`, the migrations since then that cannot be undone, and
+    `backup`, the dump that was made before the first of them. Raises `ProductionError`, which lists what there is.
     """
     current = releases.current()
-    chosen = release or releases.last_good_before(current)
+    chosen = _chosen(releases, current, release, before)
     if not chosen:
         remedy = "Deploy again: there is no release to go back to."
-        raise ProductionError(releases.folder, f"no good release is older than {current or 'the first'}.", remedy)
+        raise ProductionError(releases.folder, f"no good release is older than {before or current or 'the first'}.", remedy)
     record, outcome = _usable(releases, engine, chosen)
     same = chosen == current
     reasons = not_running(engine, record) if same else [f"back from {current or 'nothing'}"]
     return {
         **_common(releases, chosen, current, releases.record(current) if current else {}),
+        **_since(releases, chosen, current),
         "action": "deploy" if not same else "start" if reasons else "none",
         "reasons": reasons,
         "images": record["images"],
@@ -67,6 +70,27 @@ def target(releases: store.Releases, engine: t.Any, release: str = "") -> Plan:
         "services": _services.public(record["services"]),
         "record": public_record(record),
         "outcome": outcome,
+    }
+
+
+def _chosen(releases: store.Releases, current: str, release: str, before: str) -> str:
+    if release and not releases.is_staged(release):
+        of_deploys = [name for name in releases.good() if releases.record(name).get("deploy")]
+        if any(releases.record(name)["deploy"] == release for name in of_deploys):
+            return next(name for name in of_deploys if releases.record(name)["deploy"] <= release)
+    if before and not release:
+        return next((name for name in releases.good() if releases.record(name).get("deploy", "") < before), "")
+    return release or releases.last_good_before(current)
+
+
+def _since(releases: store.Releases, chosen: str, current: str) -> dict[str, t.Any]:
+    """What was done to the database after a release, up to the current one."""
+    later = [releases.outcome(name) for name in reversed(releases.names()) if chosen < name <= current]
+    ran = [one for outcome in later for one in outcome.get("migrations") or []]
+    backups = [outcome["backup"] for outcome in later if outcome["backup"]]
+    return {
+        "irreversible": [one["id"] for one in ran if not one["reversible"]],
+        "backup": backups[0] if backups else "",
     }
 
 

@@ -27,7 +27,7 @@ def read(root: str) -> dict[str, t.Any]:
     """The journal; {} when nothing is under way. Raises `ProductionError` when it is damaged.
 
     {deploy, release, previous, started_at, phase: "rollout" or "stopped", done: [services that need no rollout, or not
-    any more], migrations: {service: its plan before it ran} or None}
+    any more], migrations: {service: its plan before it ran} or None, backup: path of the dump made before, or ""}
     """
     path = os.path.join(root, FILE)
     try:
@@ -40,7 +40,9 @@ def read(root: str) -> dict[str, t.Any]:
         raise ProductionError(path, f"cannot be read: {exc}.", remedy) from exc
 
 
-def begin(root: str, deploy: str, release: str, previous: str, done: t.Sequence[str]) -> dict[str, t.Any]:
+def begin(
+    root: str, deploy: str, release: str, previous: str, done: t.Sequence[str], backup: str = ""
+) -> dict[str, t.Any]:
     """The journal of this rollout, written unless it is there already. Raises `ProductionError` for somebody else's.
 
     A deploy that follows one which was stopped by a migration inherits what that one knew of the schema before.
@@ -56,7 +58,7 @@ def begin(root: str, deploy: str, release: str, previous: str, done: t.Sequence[
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     new = {
         "deploy": deploy, "release": release, "previous": previous, "started_at": now, "phase": ROLLOUT,
-        "done": list(done), "migrations": journal.get("migrations"),
+        "done": list(done), "migrations": journal.get("migrations"), "backup": journal.get("backup") or backup,
     }
     write(root, new)
     return new

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _migrations
@@ -19,8 +17,6 @@ from ansible_collections.tria.production.plugins.module_utils._rollout.holding i
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Release, Service
 from ansible_collections.tria.production.plugins.module_utils._rollout.steps import Steps
 from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options
-
-OUTCOME = "outcome.json"
 
 
 def reverted(options: Options) -> dict[str, t.Any]:
@@ -90,21 +86,12 @@ def _to_undo(options: Options, failed: Release, begun: dict[str, t.Any]) -> dict
             found[name] = before["current"]
     if stuck:
         journal.write(options.root, {**begun, "phase": journal.STOPPED})
-        raise _migrations.stopped(stuck, failed.id, options.release, _backup(failed))
+        raise _migrations.stopped(stuck, failed.id, options.release, begun.get("backup", ""))
     return found
 
 
 def _of(release: Release, name: str) -> Migrations:
     return Migrations(release.compose, name, release.services[name].migrations or {})
-
-
-def _backup(release: Release) -> str:
-    """The path of the dump that was made before this release, empty when there is none."""
-    try:
-        with open(os.path.join(release.folder, OUTCOME), encoding="utf-8") as stream:
-            return str(json.load(stream).get("backup") or "")
-    except FileNotFoundError:
-        return ""
 
 
 def _is_of_another(steps: Steps, service: Service) -> bool:

@@ -33,7 +33,8 @@ def present(options: Options) -> dict[str, t.Any]:
                 steps.told.note(one.name, _told.NONE)
             return steps.told.as_dict()
         done = [one.name for one in services if one.beside and one not in missing]
-        begun = journal.begin(options.root, options.deploy, options.release, Releases(options.root).current(), done)
+        current = Releases(options.root).current()
+        begun = journal.begin(options.root, options.deploy, options.release, current, done, options.backup)
         for one in services:
             options.go_on()
             _bring(steps, one, begun, one in missing)

@@ -21,7 +21,7 @@ Entries = t.List[t.Dict[str, t.Any]]
 class Options(t.NamedTuple):
     """`validate` turns raw targets into such as a probe takes; `go_on` raises where the deploy has lost its lock.
 
-    `timeout` is in seconds, for each service.
+    `timeout` is in seconds, for each service; `backup` the path of the dump made before.
     """
 
     root: str
@@ -32,6 +32,7 @@ class Options(t.NamedTuple):
     secrets: t.Sequence[str]
     validate: t.Callable[[Entries], Entries]
     go_on: t.Callable[[], None] = lambda: None
+    backup: str = ""
 
 
 class Told:
