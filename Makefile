@@ -14,7 +14,7 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy checklist validate status backup restore destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
+.PHONY: help deploy checklist validate status history backup restore destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ validate: venv ## Prove that the stack of INVENTORY does what it is there for (o
 
 status: venv ## Show the release, containers and health of the stack
 	ansible-playbook playbooks/diagnose.yml -i $(INVENTORY) $(ARGS)
+
+history: venv ## Show the releases of the stack, and which of them can be gone back to
+	ansible-playbook playbooks/history.yml -i $(INVENTORY) $(ARGS)
 
 backup: venv ## Back up the database of the stack
 	ansible-playbook playbooks/backup.yml -i $(INVENTORY) $(ARGS)

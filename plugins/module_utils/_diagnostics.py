@@ -20,6 +20,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _deps, _docker, _host
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._redact import printable, redact, redact_tree
+from ansible_collections.tria.production.plugins.module_utils._releases import history, store
 
 LINE_CHARS = 500
 LOG_BYTES = 512 * 1024
@@ -51,7 +52,7 @@ def diagnose(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t
         "host": host_metrics(disks),
     }
     collected = redact_tree(collected, secrets, guess=False)
-    facts = {"current": current_release(options["root"]), **stack_facts(collected, options["checks"])}
+    facts = {**releases(options["root"]), **stack_facts(collected, options["checks"])}
     result = {"diagnostics": collected, "facts": facts, "changed": False, "warnings": []}
     if options["facts_path"]:
         try:
@@ -252,10 +253,15 @@ def stack_facts(collected: dict[str, t.Any], checks: dict[str, t.Any]) -> dict[s
     }
 
 
-def current_release(root: str) -> str:
-    """The release that `<root>/current` points at, empty before the first one."""
-    link = os.path.join(root, "current")
-    return os.path.basename(os.readlink(link)) if os.path.islink(link) else ""
+def releases(root: str) -> dict[str, t.Any]:
+    """Of the releases below a stack's folder: {current, last_good: the one to go back to, not_good: failed or bad ones}."""
+    known = store.Releases(root)
+    current = known.current()
+    return {
+        "current": current,
+        "last_good": known.last_good_before(current) if current else "",
+        "not_good": [one["id"] for one in history.history(known) if one["status"] in (store.FAILED, store.BAD)],
+    }
 
 
 def _write_facts(path: str, facts: dict[str, t.Any], check_mode: bool) -> bool:

@@ -172,6 +172,9 @@ facts:
   sample:
     checked_at: "2025-01-24T10:30:00Z"
     checks: {passed: 15, total: 15}
+    current: 20250124-103000-3f1c9a
+    last_good: 20250117-091500-77d02e
+    not_good: [20250121-120000-5ea911]
     host: {cpu_percent: 15.2, disk_percent: 23.1, memory_percent: 45.8}
     release: 20250124-103000-3f1c9a
     services: {backend: {exit_code: 0, health: healthy, image: "tria/backend:3f1c9a", restarts: 0, state: running}}

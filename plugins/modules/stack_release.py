@@ -76,7 +76,7 @@ options:
     type: dict
     default: {}
   digests:
-    description: What each image of a registry is in this release, from M(tria.production.stack_images).
+    description: What each image of a registry is in this release, for example C(shop:1.4@sha256:...) for C(shop:1.4).
     type: dict
     default: {}
   env_content:
@@ -109,7 +109,7 @@ options:
     description:
       - How many releases to keep. The current one and the last good one before it always stay, so do those that an
         interrupted deploy was about and those whose files a container has mounted.
-      - Images that only removed releases had go too, if they were built for the project or are of O(pulled).
+      - Images that only removed releases had go too, if they were built for the project or pulled by digest.
     type: int
     default: 5
   failure:
@@ -127,15 +127,11 @@ options:
     type: list
     elements: dict
   backup:
-    description: Path of the dump that was made before this release.
+    description: Path of the dump made before this release.
     type: str
-  pulled:
-    description: Images that were pulled for this release.
-    type: list
-    elements: str
 requirements:
   - docker (Python library) >= 5.0
-  - Docker Compose v2, to stage
+  - Docker Compose >= 2, to stage
 attributes:
   check_mode:
     description: Reading is the same; the other states tell what they would change.
@@ -261,11 +257,8 @@ releases:
       status: good
       created_at: "2026-01-01T12:00:00+00:00"
       created_by: {user: anna, host: laptop}
-      deploy: ""
       images: {backend: "tria/backend:5891b5b522d5"}
       migration_head: "0004"
-      backup: /opt/tria/backups/tria-20260101T120000Z.dump
-      events: []
       why: ""
 summary:
   description: The same as the lines of a table for a person.
@@ -295,12 +288,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._releases import history, outcome, planning, staging, store
+from ansible_collections.tria.production.plugins.module_utils._releases import (
+    history, outcome, planning, staging, store, targets,
+)  # fmt: skip
 from ansible_collections.tria.production.plugins.module_utils._releases.desired import Desired
 from ansible_collections.tria.production.plugins.module_utils._releases.difference import difference
 
 DESIRED = ("project", "compose", "env_content")
-FOUND = ("migration_head", "schema_hash", "gates", "backup", "pulled")
+FOUND = ("migration_head", "schema_hash", "gates", "backup")
 
 
 def planned(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
@@ -360,8 +355,10 @@ def listed(_module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]
 
 
 def desired(module: AnsibleModule) -> Desired:
-    names = ("project", "compose", "compose_files", "profiles", "contexts", "files", "base_images", "digests", "env_content")
-    return Desired(**{name: module.params[name] for name in names})
+    names = ("project", "compose", "compose_files", "profiles", "contexts", "files", "base_images", "digests")
+    wanted = Desired(**{name: module.params[name] for name in (*names, "env_content")})
+    targets.check(wanted.services)
+    return wanted
 
 
 def diff(module: AnsibleModule, releases: store.Releases, wanted: Desired) -> dict[str, str]:
@@ -401,7 +398,6 @@ def main() -> None:
             "schema_hash": {"type": "str"},
             "gates": {"type": "list", "elements": "dict"},
             "backup": {"type": "str"},
-            "pulled": {"type": "list", "elements": "str"},
         },
         required_if=[
             ("state", "planned", DESIRED),

@@ -67,8 +67,9 @@ def assert_reverted(run, stack, release):
     assert run.status != 0 and "PRODUCTION READY!" not in run.output
     assert f"This host is back on release {release}, and it runs." in run.output
     assert stack.report()["overall_status"] == "NOT_READY"
-    record = json.loads((stack.root / "releases" / stack.report()["release"] / "release.json").read_text())
-    assert record["status"] == "failed" and record["failure"] and record["id"] != release
+    failed = stack.report()["release"]
+    outcome = json.loads((stack.root / "releases" / failed / "outcome.json").read_text())
+    assert outcome["status"] == "failed" and outcome["events"][-1]["why"] and failed != release
 
 
 def test_bad_input_is_refused_before_anything_is_written(untouched):

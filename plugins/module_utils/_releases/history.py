@@ -55,7 +55,8 @@ def table(entries: list[dict[str, t.Any]]) -> list[str]:
 def _row(entry: dict[str, t.Any]) -> tuple[str, ...]:
     back = "runs now" if entry["current"] else "yes" if entry["status"] == store.GOOD else "no"
     by = "@".join(filter(None, (entry["created_by"].get("user"), entry["created_by"].get("host"))))
-    why = " ".join(entry["why"].split())[:_WHY_CHARS]
+    why = " ".join(entry["why"].split())
+    why = why if len(why) <= _WHY_CHARS else why[:_WHY_CHARS] + "…"
     return (
         "*" if entry["current"] else "",
         entry["id"],

@@ -21,13 +21,8 @@ def commit(
     `found` are those of `store.KEPT` that this run knows; the others stay as they are.
     """
     images = releases.record(release)["images"]
-    found = {
-        **_migrated(releases, release),
-        **found,
-        "image_ids": {name: _docker.image_id(engine, image) for name, image in images.items()},
-        "pulled": retention.pulled(releases, release, found.get("pulled", [])),
-    }
-    releases.note(release, store.GOOD, by, **found)
+    image_ids = {name: _docker.image_id(engine, image) for name, image in images.items()}
+    releases.note(release, store.GOOD, by, **{**_migrated(releases, release), **found, "image_ids": image_ids})
     releases.make_current(release)
     return retention.prune(releases, keep, engine)
 

@@ -21,7 +21,7 @@ def prune(releases: store.Releases, keep: int, engine: t.Any) -> dict[str, list[
     """Remove all but the newest `keep` releases, and the images that only those had: {removed, removed_images}.
 
     Never the current release, the last good one before it, one that the journal names, or one whose files a container
-    has mounted. Of images only those that were built for the project here, or that a deploy of ours pulled.
+    has mounted. Of images only those that were built for the project here, or that a deploy pulled by digest.
     """
     staging.sweep(releases)
     current, journal = releases.current(), releases.journal()
@@ -34,14 +34,6 @@ def prune(releases: store.Releases, keep: int, engine: t.Any) -> dict[str, list[
     return {"removed": old, "removed_images": _remove_images(releases, candidates, engine)}
 
 
-def pulled(releases: store.Releases, release: str, just_now: t.Iterable[str]) -> list[str]:
-    """Images of a release that a deploy of ours pulled: `just_now`, or for a release before."""
-    known = set(just_now)
-    for name in releases.names():
-        known.update(_read(releases.outcome, name).get("pulled", []))
-    return sorted(known.intersection(releases.record(release)["images"].values()))
-
-
 def _mounted(releases: store.Releases, engine: t.Any) -> set[str]:
     """The releases whose folder some container has a file of."""
     sources = [mount.get("Source", "") for each in engine.containers(all=True) for mount in each.get("Mounts") or []]
@@ -49,17 +41,17 @@ def _mounted(releases: store.Releases, engine: t.Any) -> set[str]:
 
 
 def _removable_images(releases: store.Releases, release: str) -> set[str]:
-    record, outcome = _read(releases.record, release), _read(releases.outcome, release)
+    record = _read(releases, release)
     images = set(record.get("images", {}).values())
     built = {image for image in images if image.startswith(f"{record['project']}/")}
-    return built | images.intersection(outcome.get("pulled", []))
+    return built | images.intersection(record.get("digests", {}).values())
 
 
 def _remove_images(releases: store.Releases, candidates: set[str], engine: t.Any) -> list[str]:
     docker = _deps.load("docker")
     used = {each.get("Image") for each in engine.containers(all=True)}
     for name in releases.names():
-        record = _read(releases.record, name)
+        record = _read(releases, name)
         if not record:
             return []  # nobody knows which images it needs
         used.update(record["images"].values())
@@ -76,9 +68,9 @@ def _remove_images(releases: store.Releases, candidates: set[str], engine: t.Any
     return removed
 
 
-def _read(read: t.Callable[[str], dict[str, t.Any]], release: str) -> dict[str, t.Any]:
-    """What is known of a release, empty when it is damaged."""
+def _read(releases: store.Releases, release: str) -> dict[str, t.Any]:
+    """The record of a release, empty when it is damaged."""
     try:
-        return read(release)
+        return releases.record(release)
     except ProductionError:
         return {}

@@ -20,8 +20,8 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
 _UPDATE = ("order", "parallelism", "delay", "monitor", "max_failure_ratio", "failure_action")
 _ROLLOUT = ("edge", "smoke", "verify", "max_p95_ms", "drain", "long_drain")
-_EDGE_COMMANDS = ("test", "reload", "confirm")
-_EDGE = ("service", "path", "content", *_EDGE_COMMANDS)
+_COMMANDS = ("test", "reload", "confirm")
+_EDGE = ("service", "path", "content", *_COMMANDS)
 _MIGRATIONS = ("plan", "undo")
 
 
@@ -51,7 +51,7 @@ def update_config(service: str, value: t.Any) -> dict[str, t.Any]:
 
 
 def rollout(service: str, value: t.Any) -> dict[str, t.Any]:
-    """`x-rollout` as {edge: {…} or None, smoke, verify, max_p95_ms: ms or None, drain, long_drain: seconds}."""
+    """`x-rollout` as {edge: {service, path, content, test, reload, confirm} or None, smoke, verify, max_p95_ms: ms or None, drain, long_drain: seconds}."""
     raw = _mapping(service, "x-rollout", value or {}, _ROLLOUT)
     budget = raw.get("max_p95_ms")
     return {
@@ -75,18 +75,19 @@ def migrations(service: str, value: t.Any) -> dict[str, list[str]]:
 
 def _edge(service: str, value: t.Any) -> dict[str, t.Any]:
     raw = _mapping(service, "x-rollout.edge", value, _EDGE)
-    for key in ("service", "path") + (("content",) if "content" in raw else ()):
+    for key in ("service", "path"):
         if not isinstance(raw.get(key), str) or not raw[key]:
             raise _wrong(service, f"x-rollout.edge.{key}", "a text is needed")
+    content = raw.get("content") or ""
     if not os.path.isabs(raw["path"]) or os.path.dirname(os.path.normpath(raw["path"])) == "/":
         raise _wrong(service, "x-rollout.edge.path", f"{raw['path']!r} is no file in a folder of its own, from / on")
-    if "content" in raw and UPSTREAM not in raw["content"]:
+    if content and UPSTREAM not in str(content):
         raise _wrong(service, "x-rollout.edge.content", f"it does not hold {UPSTREAM}, where the new containers are named")
     return {
         "service": raw["service"],
         "path": os.path.normpath(raw["path"]),
-        "content": raw.get("content", ""),  # without it, `path` is a link
-        **{key: _argv(service, f"x-rollout.edge.{key}", raw[key]) if raw.get(key) else [] for key in _EDGE_COMMANDS},
+        "content": str(content),
+        **{key: _argv(service, f"x-rollout.edge.{key}", raw[key]) if raw.get(key) else [] for key in _COMMANDS},
     }
 
 

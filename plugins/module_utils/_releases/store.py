@@ -5,7 +5,7 @@
 """The releases below a stack's folder, and what became of each. Private to the collection.
 
 A record is written once. What happens to a release later is its outcome: {status, events, image_ids, migration_head,
-schema_hash, gates, backup, pulled}, where status is `staged`, `good`, `failed` or `bad`, and an event is {at, by, status, why}.
+schema_hash, gates, backup}, where status is `staged`, `good`, `failed` or `bad`, and an event is {at, by, status, why}.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ OUTCOME = "outcome.json"
 JOURNAL = "journal.json"
 STAGED, GOOD, FAILED, BAD = "staged", "good", "failed", "bad"
 # What an outcome holds besides its status and events.
-KEPT: dict[str, t.Any] = {
-    "image_ids": {}, "migration_head": "", "schema_hash": "", "gates": [], "backup": "", "pulled": [],
-}
+KEPT: dict[str, t.Any] = {"image_ids": {}, "migration_head": "", "schema_hash": "", "gates": [], "backup": ""}
 
 By = t.Dict[str, str]  # who: {user, host}
 

@@ -13,6 +13,7 @@ import stat
 import time
 
 import pytest
+from release_project import BY, Project
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _diagnostics, _docker
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -129,6 +130,21 @@ def test_facts_are_json_readable_by_all_and_say_what_changed(tmp_path):
     assert _diagnostics.diagnose(options(facts_path=str(path)))["changed"] is False
     assert json.loads(path.read_text())["checked_at"] != "2020-01-01T00:00:00Z", "times are renewed all the same"
     assert _diagnostics.diagnose(options(facts_path=str(path), release="r2"))["changed"] is True
+
+
+def test_which_release_to_go_back_to(tmp_path):
+    assert _diagnostics.releases(str(tmp_path)) == {"current": "", "last_good": "", "not_good": []}
+    project = Project(tmp_path)
+    first = project.deploy("20260101T000000Z-a")
+    project.deploy("20260102T000000Z-b")
+    project.releases.note("20260102T000000Z-b", "bad", BY, "slow")
+    third = project.deploy("20260103T000000Z-c")
+    project.stage("20260104T000000Z-d")
+    project.releases.note("20260104T000000Z-d", "failed", BY, "no")
+    known = {"current": third, "last_good": first, "not_good": ["20260104T000000Z-d", "20260102T000000Z-b"]}
+    assert _diagnostics.releases(project.releases.root) == known
+    facts = _diagnostics.diagnose(options(root=project.releases.root))["facts"]
+    assert {key: facts[key] for key in known} == known
 
 
 @pytest.mark.parametrize("before", ["no json", "[]", '"text"'])

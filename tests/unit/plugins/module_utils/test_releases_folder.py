@@ -322,17 +322,15 @@ def test_images_stay_while_a_release_that_is_kept_cannot_be_read(project):
 
 
 def test_an_image_of_a_registry_goes_only_if_a_deploy_pulled_it(project):
-    digests = [f"registry/db@sha256:{number}" for number in range(5)]
-    for number, digest in enumerate(digests):
-        wanted = desired({"services": {"db": {"image": digest}}})
-        project.engine.images[digest] = digest
-        project.deploy(f"2026010{number}T000000Z-p", wanted, pulled=[digest] if number in (0, 2) else [])
-    again = desired({"services": {"db": {"image": digests[2]}}})
-    project.deploy("20260109T000000Z-p", again)  # pulled once, known ever after
-    assert project.releases.outcome("20260109T000000Z-p")["pulled"] == [digests[2]]
-    found = retention.prune(project.releases, 1, project.engine)
-    assert found["removed_images"] == [] and digests[0] not in project.engine.images  # went with its own release
-    assert digests[1] in project.engine.images and digests[3] in project.engine.images
+    pinned = [f"registry/db:1@sha256:{number}" for number in range(4)]
+    for number, image in enumerate(pinned):
+        name = image if number == 1 else "registry/db:1"  # pinned by hand: nobody knows who pulled it
+        wanted = desired({"services": {"db": {"image": name}}}, digests={"registry/db:1": image} if number != 1 else {})
+        project.engine.images[image] = image
+        record = project.releases.record(project.deploy(f"2026010{number}T000000Z-p", wanted))
+        assert record["images"] == {"db": image} and project.releases.digests() == record["digests"]
+    assert retention.prune(project.releases, 1, project.engine)["removed_images"] == [pinned[0]]
+    assert list(project.engine.images) == pinned[1:]
 
 
 def test_an_image_that_is_gone_already(project):

@@ -102,6 +102,13 @@ def test_a_worker_has_no_edge():
     }
 
 
+def test_an_edge_that_is_told_by_a_link():
+    rollout = {"edge": {"service": "edge", "path": "/etc/caddy/web/upstream"}}
+    assert desired(changed("web", **{"x-rollout": rollout})).services["web"]["rollout"]["edge"] == {
+        **rollout["edge"], "content": "", "test": [], "reload": [], "confirm": [],
+    }
+
+
 def test_an_edge_that_runs_on_another_host():
     compose = changed("edge", profiles=["edge"])
     assert desired(compose).services["web"]["rollout"]["edge"] is None
@@ -161,9 +168,10 @@ def test_ports_that_any_number_of_containers_may_have(ports):
         ({"edge": {**EDGE, "path": "web.conf"}}, "x-rollout.edge.path"),
         ({"edge": {**EDGE, "path": "/web.conf"}}, "x-rollout.edge.path"),
         ({"edge": {**EDGE, "content": "server web:80;"}}, "{upstream}"),
-        ({"edge": {**EDGE, "content": None}}, "x-rollout.edge.content: a text"),
+        ({"edge": {**EDGE, "service": None}}, "x-rollout.edge.service: a text"),
+        ({"edge": {**EDGE, "path": ["/a/b"]}}, "x-rollout.edge.path: a text"),
         ({"edge": {**EDGE, "test": "nginx -t"}}, "x-rollout.edge.test"),
-        ({"edge": {**EDGE, "reload": []}}, "x-rollout.edge.reload"),
+        ({"edge": {**EDGE, "reload": [["nginx"]]}}, "x-rollout.edge.reload"),
         ({"edge": {**EDGE, "confirm": [True]}}, "x-rollout.edge.confirm"),
         ({"smoke": {"name": "x"}}, "x-rollout.smoke"),
         ({"verify": [{"http": {}}]}, "x-rollout.verify"),

@@ -70,7 +70,7 @@ def test_a_history(project):
     first = project.deploy("20260101T000000Z-a", migration_head="0004", backup="/b/x.dump")
     second = project.deploy("20260102T000000Z-b")
     project.stage("20260103T000000Z-c", by={})
-    project.releases.note("20260103T000000Z-c", "failed", BY, "readiness: backend\nhas exited")
+    project.releases.note("20260103T000000Z-c", "failed", BY, "readiness: backend\nhas exited" + " ." * 99)
     project.deploy("20260104T000000Z-d")
     with open(os.path.join(project.releases.path("20260104T000000Z-d"), "outcome.json"), "wb"):
         pass
@@ -85,6 +85,6 @@ def test_a_history(project):
     assert [event["status"] for event in oldest["events"]] == ["staged", "good"]
     lines = history.table(found)
     assert lines[0].split() == "release status created (UTC) by migration go back to it?".split()
-    assert lines[2].endswith("no: readiness: backend has exited") and "damaged" in lines[1]
+    assert "no: readiness: backend has exited . ." in lines[2] and lines[2].endswith("…") and "damaged" in lines[1]
     assert lines[3].startswith("*") and lines[3].endswith("runs now") and "anna@laptop" in lines[3]
     assert "0004" in lines[4] and lines[4].endswith("yes")

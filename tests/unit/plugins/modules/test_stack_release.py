@@ -159,7 +159,7 @@ def test_the_way_back(capsys, deploy, monkeypatch, root):
     code, found = run(capsys, state="target", root=root)
     assert (code, found["changed"], found["release"], found["action"]) == (0, False, first, "deploy")
     assert (found["record"]["created_by"], found["record"]["deploy"]) == (by, "d7")
-    known = {"migration_head": "0004", "gates": [{"name": "readiness"}], "pulled": ["postgres:15"]}
+    known = {"migration_head": "0004", "gates": [{"name": "readiness"}]}
     assert run(capsys, state="current", root=root, release=first, by=by, **known)[1]["changed"]
     assert run(capsys, state="bad", root=root, release=second, failure="slow", by=by)[1]["changed"]
     code, found = run(capsys, state="history", root=root)
@@ -170,7 +170,7 @@ def test_the_way_back(capsys, deploy, monkeypatch, root):
     code, found = run(capsys, state="target", root=root, release=second)
     assert code == 1 and "is bad: slow" in found["cause"] and first in found["remedy"]
     deploy(env_content="N=3\n")
-    assert run(capsys, state="target", root=root)[1]["outcome"]["pulled"] == ["postgres:15"]
+    assert run(capsys, state="target", root=root)[1]["outcome"]["migration_head"] == "0004"
 
 
 def test_retention(deploy, root):
@@ -235,3 +235,22 @@ def test_a_mistake_in_the_compose_file(capsys, desired):
         capsys, state="planned", **{**desired, "compose": [{"services": {"db": {"image": "db:${TAG:?}"}}}]}
     )
     assert code == 1 and result["culprit"] == "db" and result["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"name": "a", "htpp": {"url": "http://{address}/"}}, "htpp"),
+        ({"name": "a", "http": {"url": "http://{address}/", "statuses": [200]}}, "statuses"),
+        ({"name": "a"}, "one of the following is required"),
+        ({"name": "a", "timeout": 0, "http": {"url": "http://{address}/"}}, "timeout is not above 0"),
+        ({"name": "a", "timeout": 1, "http": {"url": "http://{address}/"}}, None),
+    ],
+)
+@pytest.mark.parametrize("key", ["smoke", "verify"])
+def test_a_mistake_in_a_target_of_the_compose_file(capsys, desired, key, target, said):
+    db = {"image": "db", "deploy": {"update_config": {"order": "start-first"}}, "x-rollout": {key: [target]}}
+    code, result = run(capsys, state="planned", **{**desired, "compose": [{"services": {"db": db}}]})
+    assert code == (1 if said else 0)
+    if said:
+        assert result["culprit"] == "db" and result["cause"].startswith(f"x-rollout.{key}: ") and said in result["cause"]
