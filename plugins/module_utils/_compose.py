@@ -51,11 +51,12 @@ def _over(first: t.Any, second: t.Any) -> t.Any:
 
 
 def mapping(value: t.Any) -> dict[str, t.Any]:
-    """What Compose lets one write as a mapping or as a list (`[A=1]`, `[name]`) or text (`build: web`), as a mapping."""
+    """What Compose lets one write as a mapping, a list (`[A=1]`, `[name]`) or text (`build: web`), as a mapping."""
     if isinstance(value, str):
         return {"context": value}
     if isinstance(value, list):
-        return {str(item).partition("=")[0]: (str(item).partition("=")[2] if "=" in str(item) else None) for item in value}
+        pairs = [str(item).partition("=") for item in value]
+        return {name: text if equals else None for name, equals, text in pairs}
     return dict(value or {})
 
 
@@ -77,7 +78,8 @@ def interpolated(compose: dict[str, t.Any], project: str, env_content: str) -> d
     }
     for kind in ("configs", "secrets"):
         whole[kind] = {
-            name: _interpolated(name, one or {}, ("file",), variables) for name, one in (compose.get(kind) or {}).items()
+            name: _interpolated(name, one or {}, ("file",), variables)
+            for name, one in (compose.get(kind) or {}).items()
         }
     return whole
 
@@ -151,9 +153,9 @@ def plan_images(
 
     `base_images` maps a service to the image that stands in for what a registry would give: to the service itself, or,
     when it is built, to the `FROM` of its Dockerfile (build argument `BASE_IMAGE`). A built image's tag is a hash of its
-    context (without what `.dockerignore` leaves out, of which the Dockerfile is used all the same: `file_hashes`), build
-    options and base, so that an image that exists is an image that is current. Services that are built alike, or name
-    the image that another one builds, share one image; the other may be one of another host's profiles.
+    context, build options and base, so that an image that exists is an image that is current. `file_hashes` has the
+    Dockerfile where `.dockerignore` leaves it out of the context. Services that are built alike, or name the image that
+    another one builds, share one image; the other may be one of another host's profiles.
     Returns ({service: reference}, [{image, context, dockerfile, target, args}]); raises `ProductionError`.
     """
     images: dict[str, str] = {}
@@ -167,13 +169,7 @@ def plan_images(
             continue
         if context not in context_hashes:
             raise ProductionError(name, f"there is no hash of its build context {context}.", "Name it in contexts.")
-        build = service["build"] if isinstance(service["build"], dict) else {}
-        recipe = {
-            "context": context,
-            "dockerfile": build.get("dockerfile", "Dockerfile"),
-            "target": build.get("target", ""),
-            "args": {**_arguments(build), **({"BASE_IMAGE": base_images[name]} if name in base_images else {})},
-        }
+        recipe = _recipe(service["build"], context, {"BASE_IMAGE": base_images[name]} if name in base_images else {})
         dockerfile = file_hashes.get(os.path.normpath(os.path.join(context, recipe["dockerfile"])), "")
         key = content_hash([context_hashes[context], dockerfile, recipe])
         first = builds.setdefault(key, {"image": f"{project}/{name}:{key[:12]}", **recipe})
@@ -198,6 +194,16 @@ def registry_references(
         if not build_context(service) and name not in base_images and service.get("image") not in built:
             found.add(service.get("image", ""))
     return sorted(found - {""})
+
+
+def _recipe(build: t.Any, context: str, more: dict[str, str]) -> dict[str, t.Any]:
+    build = build if isinstance(build, dict) else {}
+    return {
+        "context": context,
+        "dockerfile": build.get("dockerfile", "Dockerfile"),
+        "target": build.get("target", ""),
+        "args": {**_arguments(build), **more},
+    }
 
 
 def _arguments(build: dict[str, t.Any]) -> dict[str, str]:

@@ -254,7 +254,7 @@ def stack_facts(collected: dict[str, t.Any], checks: dict[str, t.Any]) -> dict[s
 
 
 def releases(root: str) -> dict[str, t.Any]:
-    """Of the releases below a stack's folder: {current, last_good: the one to go back to, not_good: failed or bad ones}."""
+    """Of those below a stack's folder: {current, last_good: the one to go back to, not_good: failed or bad ones}."""
     known = store.Releases(root)
     current = known.current()
     return {

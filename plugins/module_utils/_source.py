@@ -98,9 +98,9 @@ def pack(
 ) -> dict[str, t.Any]:
     """Pack `src` into `cache`; the same content gives the same archive, which is then not written again.
 
-    Returns `archive`, `sha256` of the whole tree, `contexts` {path: sha256 of what a build sees}, `files` {path: sha256 of
-    what no build sees} and `changed`. Each of `wheels` is `{requirements, dest, python_version, architecture}`, paths being
-    relative to `src`. Raises `ProductionError`, `OSError`.
+    Returns `archive`, `sha256` of the whole tree, `contexts` {path: sha256 of what a build sees}, `files` {path: sha256
+    of what no build sees} and `changed`. Each of `wheels` is {requirements, dest, python_version, architecture}, paths
+    being relative to `src`. Raises `ProductionError`, `OSError`.
     """
     if not os.path.isdir(src):
         raise ProductionError(src, "is not a folder.", "Set it to the folder that holds the Compose file.")

@@ -28,8 +28,8 @@ options:
     default: ~/.cache/tria.production
   contexts:
     description:
-      - Folders inside O(src) whose own hashes are wanted, usually the build contexts of the Compose file. What a context's
-        C(.dockerignore) leaves out does not count.
+      - Folders inside O(src) whose own hashes are wanted, usually the build contexts of the Compose file. What a
+        context's C(.dockerignore) leaves out does not count.
     type: list
     elements: str
     default: []

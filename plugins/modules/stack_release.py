@@ -16,12 +16,12 @@ description:
     runs, the project as Compose renders it, its record, which never changes, and its outcome. Its ID carries a hash, so
     that "is there anything to do?" is a comparison.
   - That hash is over what the Compose files say, the values of the env file, the images, and those files of the project
-    that a Compose file names (bind mounts, env files, configs, secrets). Everything else gets into a container through an
-    image or not at all. A comment in a Compose file, a README or a test makes no new release.
-  - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what Compose makes its containers
-    from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so that its
-    old and new containers can run beside each other. Its C(x-rollout) and the C(x-migrations) of a one-shot are checked
-    when the release is planned.
+    that a Compose file names (bind mounts, env files, configs, secrets). Everything else gets into a container through
+    an image or not at all. A comment in a Compose file, a README or a test makes no new release.
+  - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what Compose makes its
+    containers from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so
+    that its old and new containers can run beside each other. Its C(x-rollout) and the C(x-migrations) of a one-shot
+    are checked when the release is planned.
 author:
   - tria.production contributors (@tria-production)
 options:
@@ -45,7 +45,7 @@ options:
     description: Compose project name. Needed to plan and to stage.
     type: str
   compose:
-    description: The parsed Compose files, not interpolated, in the order of O(compose_files). Needed to plan and to stage.
+    description: The parsed O(compose_files), not interpolated, in their order. Needed to plan and to stage.
     type: list
     elements: dict
   compose_files:

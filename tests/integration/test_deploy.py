@@ -156,7 +156,8 @@ def test_changed_code_rebuilds_its_image_alone(stack, tmp_path_factory):
     assert stack.sql("SELECT word FROM kept") == [("here",)]
 
     assert stack.current != release and (stack.root / "releases" / release / "release.json").exists()
-    record, outcome = (json.loads((stack.root / "current" / name).read_text()) for name in ("release.json", "outcome.json"))
+    record = json.loads((stack.root / "current" / "release.json").read_text())
+    outcome = json.loads((stack.root / "current" / "outcome.json").read_text())
     assert (outcome["status"], record["previous"]) == ("good", release)
     assert record["created_by"]["user"] and outcome["events"][-1]["by"] == record["created_by"]
     assert {name for name in after if after[name]["Image"] != before[name]["Image"]} == {"backend", "migrate"}

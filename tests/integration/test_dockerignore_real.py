@@ -21,7 +21,8 @@ PATHS = [
 ]  # fmt: skip
 RULES = [
     "*.py", "**/*.py", "b", "/b/", "b/*", "b/**", "**/a.py", "b/**/x.txt", "?.py", "[ab].py", "[^b]", "**/node_modules",
-    "*/c", "a[[]1].txt", "\\*", "b/../a", "**/*.py\n!b/c\n", "*\n!src\nsrc/tests\n!**/x.js", "# a\n  *.py \n! a.py\n", "**", "b**",
+    "*/c", "a[[]1].txt", "\\*", "b/../a", "**/*.py\n!b/c\n", "*\n!src\nsrc/tests\n!**/x.js", "# a\n  *.py \n! a.py\n",
+    "**", "b**",
 ]  # fmt: skip
 
 

@@ -134,7 +134,8 @@ def test_a_deploy_and_a_second_run(stack):
     apps = stack.containers("app")
     assert len(apps) == 2 and f"PASSWORD={SECRET}" in apps[0]["Config"]["Env"]  # Compose read the release's env file
     again = stack.module("planned")
-    assert stack.read("current", "outcome.json")["image_ids"]["app"] == stack.engine.inspect_image(f"{stack.image}:1")["Id"]
+    image_id = stack.engine.inspect_image(f"{stack.image}:1")["Id"]
+    assert stack.read("current", "outcome.json")["image_ids"]["app"] == image_id
     assert (again["action"], again["reasons"], again["release"]) == ("none", [], plan["release"])
 
 
@@ -203,7 +204,10 @@ def rolled(stack):
     app.update(
         {
             "networks": {"front": {"aliases": ["application"]}, "data": None},
-            "deploy": {"replicas": "${REPLICAS:-1}", "update_config": {"order": "start-first", "delay": "${DELAY:-0s}"}},
+            "deploy": {
+                "replicas": "${REPLICAS:-1}",
+                "update_config": {"order": "start-first", "delay": "${DELAY:-0s}"},
+            },
             "x-rollout": {
                 "edge": {
                     "service": "edge",

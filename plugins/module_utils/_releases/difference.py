@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a deploy would change, to read: services, images, names of variables, Compose files. Private to the collection."""
+"""What a deploy would change: services, images, names of variables, Compose files. Private to the collection."""
 
 from __future__ import annotations
 

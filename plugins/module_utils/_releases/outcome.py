@@ -36,7 +36,7 @@ def _migrated(releases: store.Releases, release: str) -> dict[str, t.Any]:
 
 
 def fail(releases: store.Releases, release: str, by: store.By, why: str) -> None:
-    """Record that a release did not pass, and why; when it was current already, the last good one before it is again."""
+    """Record that a release did not pass, and why; if it was current already, the last good one before it is again."""
     releases.note(release, store.FAILED, by, why)
     if releases.current() == release:
         before = releases.last_good_before(release)

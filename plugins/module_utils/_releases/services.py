@@ -6,8 +6,8 @@
 
 A service is {order, one_shot, replicas, critical, generation, definition, parallelism (0: all), delay, monitor,
 max_failure_ratio, stop_grace_period, depends_on, rollout, migrations}; times are seconds. `generation` is empty unless
-its order is start-first, `definition` a hash of all but the image that its containers are made from; `rollout` is None unless
-start-first, `migrations` None without `x-migrations`.
+its order is start-first, `definition` a hash of all but the image that its containers are made from; `rollout` is None
+unless start-first, `migrations` None without `x-migrations`.
 """
 
 from __future__ import annotations
@@ -143,9 +143,10 @@ def definition(raw: dict[str, t.Any], env_content: str, files: dict[str, t.Any])
 
 
 def generation(rendered: dict[str, t.Any]) -> str:
-    """What tells the containers of a service from those of another release, from its description as Compose renders it."""
+    """What tells a service's containers from those of another release, from its description as Compose renders it."""
     kept = {key: value for key, value in rendered.items() if key not in _NOT_OF_A_CONTAINER}
-    deploy = {key: value for key, value in (rendered.get("deploy") or {}).items() if value and key not in _NOT_OF_A_DEPLOY}
+    deploy = rendered.get("deploy") or {}
+    deploy = {key: value for key, value in deploy.items() if value and key not in _NOT_OF_A_DEPLOY}
     return _compose.content_hash({**kept, "deploy": deploy})[:DIGITS]
 
 

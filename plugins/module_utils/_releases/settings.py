@@ -51,7 +51,10 @@ def update_config(service: str, value: t.Any) -> dict[str, t.Any]:
 
 
 def rollout(service: str, value: t.Any) -> dict[str, t.Any]:
-    """`x-rollout` as {edge: {service, path, content, test, reload, confirm} or None, smoke, verify, max_p95_ms: ms or None, drain, long_drain: seconds}."""
+    """`x-rollout` as {edge, smoke, verify, max_p95_ms: ms or None, drain, long_drain: seconds}.
+
+    `edge` is None or {service, path, content, test, reload, confirm}, all but the first two empty where not given.
+    """
     raw = _mapping(service, "x-rollout", value or {}, _ROLLOUT)
     budget = raw.get("max_p95_ms")
     return {
@@ -82,7 +85,7 @@ def _edge(service: str, value: t.Any) -> dict[str, t.Any]:
     if not os.path.isabs(raw["path"]) or os.path.dirname(os.path.normpath(raw["path"])) == "/":
         raise _wrong(service, "x-rollout.edge.path", f"{raw['path']!r} is no file in a folder of its own, from / on")
     if content and UPSTREAM not in str(content):
-        raise _wrong(service, "x-rollout.edge.content", f"it does not hold {UPSTREAM}, where the new containers are named")
+        raise _wrong(service, "x-rollout.edge.content", f"it does not hold {UPSTREAM}, the name of the new containers")
     return {
         "service": raw["service"],
         "path": os.path.normpath(raw["path"]),
@@ -111,9 +114,10 @@ def _number(service: str, key: str, value: t.Any, most: float = 1e9, whole: bool
 
 
 def _argv(service: str, key: str, value: t.Any) -> list[str]:
-    if not isinstance(value, list) or not value or any(isinstance(word, (dict, list, bool, type(None))) for word in value):
+    words = value if isinstance(value, list) else []
+    if not words or any(isinstance(word, (dict, list, bool, type(None))) for word in words):
         raise _wrong(service, key, "it is no list of a program and its arguments")
-    return [str(word) for word in value]
+    return [str(word) for word in words]
 
 
 def _targets(service: str, key: str, value: t.Any) -> list[dict[str, t.Any]]:

@@ -33,7 +33,7 @@ Overlay = t.Dict[str, t.Dict[str, t.Dict[str, t.Any]]]
 
 @dataclasses.dataclass
 class Origin:
-    """Where a release comes from: the archive with its files, who deploys, the run over all hosts. `offline`: no pulls."""
+    """Where a release comes from: the archive with its files, who deploys, the run over all hosts. `offline`: no pull."""
 
     archive: str
     offline: bool = False
@@ -127,7 +127,7 @@ def _add_mounts(overlay: Overlay, desired: Desired, root: str) -> None:
 
 
 def _add_generations(overlay: Overlay, services: dict[str, t.Any], project: dict[str, t.Any]) -> bool:
-    """Name the generation of every service that is rolled out, in the overlay and in the record; whether there is one."""
+    """Name the generation of each service that is rolled out, in overlay and record; returns whether there is one."""
     rolled = [name for name, service in services.items() if service["order"] == _services.START_FIRST]
     for name in rolled:
         generation = services[name]["generation"] = _services.generation(project[name])

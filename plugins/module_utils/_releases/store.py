@@ -117,9 +117,8 @@ class Releases:
             with open(path, encoding="utf-8") as stream:
                 return dict(json.load(stream))
         except (OSError, ValueError, TypeError) as exc:
-            remedy = (
-                f"If it is the current release, remove the link {self.link}. Then deploy again: a new release replaces it."
-            )
+            remedy = f"If it is the current release, remove the link {self.link}. Then deploy again: "
+            remedy += "a new release replaces it."
             raise ProductionError(path, f"cannot be read: {exc}.", remedy) from exc
 
 

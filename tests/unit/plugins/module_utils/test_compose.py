@@ -225,7 +225,8 @@ def test_several_compose_files_are_one():
         },
         "networks": {"front": {"internal": True, "driver": "bridge"}},
     }
-    assert base["services"]["web"]["ports"] == ["80:80"] and _compose.merged([{}, {"services": None}]) == {"services": {}}
+    assert base["services"]["web"]["ports"] == ["80:80"]
+    assert _compose.merged([{}, {"services": None}]) == {"services": {}}
 
 
 def test_the_name_of_a_config_may_be_a_variable():

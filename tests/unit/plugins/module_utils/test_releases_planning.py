@@ -138,7 +138,12 @@ BOUND = {
     "services": {
         "web": {
             "image": "web:1",
-            "volumes": ["./conf:/etc/web:ro", "data:/data", "/etc/hosts:/hosts", {"type": "bind", "source": "up/../one.txt"}],
+            "volumes": [
+                "./conf:/etc/web:ro",
+                "data:/data",
+                "/etc/hosts:/hosts",
+                {"type": "bind", "source": "up/../one.txt"},
+            ],
             "env_file": ["web.env", {"path": "more.env"}],
             "configs": [{"source": "main"}],
             "secrets": ["key"],

@@ -287,13 +287,13 @@ def test_what_a_dockerignore_leaves_out_is_in_no_image(pack, project):
     (project / "app" / "Dockerfile").write_text("FROM x\n")
     (project / "app" / ".dockerignore").write_text("*\n!*.py\ntests\n")
     before = pack(contexts=["./app"])
-    assert sorted(before["files"]) == sorted(
-        ["app/.dockerignore", "app/Dockerfile", "app/link", "app/run", "app/tests/test_main.py", "compose.yaml", "requirements.txt"]
-    )
+    ignored = {"app/.dockerignore", "app/Dockerfile", "app/link", "app/run", "app/tests/test_main.py"}
+    assert set(before["files"]) == {*ignored, "compose.yaml", "requirements.txt"}
     (project / "app" / "tests" / "test_main.py").write_text("changed")
     after = pack(contexts=["./app"])
     assert after["contexts"] == before["contexts"] and after["sha256"] != before["sha256"]
-    assert [name for name in before["files"] if before["files"][name] != after["files"][name]] == ["app/tests/test_main.py"]
+    changed = [name for name in before["files"] if before["files"][name] != after["files"][name]]
+    assert changed == ["app/tests/test_main.py"]
     (project / "app" / "main.py").write_text("changed")
     assert pack(contexts=["./app"])["contexts"] != before["contexts"]
 
