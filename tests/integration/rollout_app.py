@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An application that somebody else might have written: HTTP, long requests, WebSockets, and faults by its environment.
+"""An application that somebody else might have written: HTTP, long requests, WebSockets, faults by its environment.
 
 Runs in a container. SIGTERM ends it once its requests and WebSockets have ended; new connections are refused from then on.
 """
@@ -48,6 +48,11 @@ async def echo(reader, writer, key):
         await writer.drain()
 
 
+def _header(line):
+    name, _colon, value = line.partition(": ")
+    return name.lower(), value
+
+
 async def serve(reader, writer):
     global busy
     try:
@@ -56,10 +61,9 @@ async def serve(reader, writer):
             busy += 1
             try:
                 path = head.split()[1]
-                headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
+                headers = dict(_header(line) for line in head.split("\r\n")[1:] if line)
                 if "sec-websocket-key" in headers:
-                    key = next(line.split(": ")[1] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key"))
-                    await echo(reader, writer, key)
+                    await echo(reader, writer, headers["sec-websocket-key"])
                     return
                 if path == "/health":
                     await answer(writer, "200 OK" if HEALTHY else "503 Unavailable", "health")

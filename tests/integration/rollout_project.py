@@ -26,6 +26,7 @@ from ansible_collections.tria.production.plugins.module_utils import _compose
 HERE = pathlib.Path(__file__).parent
 MODULE = "ansible_collections.tria.production.plugins.modules.stack_rollout"
 GENERATION = "tria.production.generation"
+KILLED = str(HERE / "rollout_killed.py")
 OVERLAY = "compose.release.yaml"
 NGINX = """
 worker_processes 1;
@@ -34,7 +35,8 @@ error_log stderr warn;
 events {}
 http {
   access_log off;
-  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
+  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
+  uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
   resolver 127.0.0.11 valid=1s ipv6=off;
   UPSTREAM
   map $http_upgrade $connection_header { default upgrade; "" ""; }
@@ -52,7 +54,7 @@ http {
   }
 }
 """
-# How such a configuration learns where requests go: by a file that is loaded, or by a link that it reads at each request.
+# How such a configuration learns where requests go: by a file that is loaded, or by a link that is read each time.
 BY_FILE = "include /etc/nginx/upstream/*.conf;"
 BY_LINK = 'map $realpath_root $app { "~/(?<upstream>[^/]+)$" $upstream:8000; }'
 HEALTHCHECK = "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=2)"
@@ -86,6 +88,7 @@ class Project:
         shutil.copy(HERE / "rollout_app.py", folder / "app.py")
         (folder / "nginx.conf").write_text(NGINX.replace("UPSTREAM", BY_LINK if by_link else BY_FILE))
         self.folder = folder
+        self._log_commands()
         self.by_link = by_link
         self.compose = {"services": {"app": self._app(), "edge": self._edge()}, "networks": {"default": {}}}
 
@@ -112,7 +115,8 @@ class Project:
             "deploy": {
                 "replicas": 1,
                 "update_config": {
-                    "order": "start-first", "parallelism": 1, "delay": "0s", "monitor": "2s", "max_failure_ratio": 0.1
+                    "order": "start-first", "parallelism": 1, "delay": "0s", "monitor": "2s",
+                    "max_failure_ratio": 0.1,
                 },
             },
             "x-rollout": {
@@ -216,17 +220,46 @@ class Project:
 
     # --- the module ---------------------------------------------------------------------------------------------------
 
-    def start(self, state, release, check=False, **options):
-        """The module as a process of its own, as Ansible runs it."""
-        arguments = {"state": state, "root": str(self.root), "release": release, "deploy": "d1", "timeout": 30, **options}
+    def start(self, state, release, check=False, kill_before=None, **options):
+        """The module as a process of its own, as Ansible runs it; options in capitals are its environment.
+
+        `kill_before` is the number of the deed before which it is killed, see `rollout_killed`.
+        """
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment["PATH"] = f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"
+        environment.update({name: options.pop(name) for name in list(options) if name.isupper()})
+        arguments = {"state": state, "root": str(self.root), "release": release, "deploy": "d1", "timeout": 15, **options}
         arguments["_ansible_check_mode"] = check
         file = self.folder / f"args-{uuid.uuid4().hex}.json"
         file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        environment["PATH"] = f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"
+        argv = ["-m", MODULE] if kill_before is None else [KILLED, str(kill_before), str(self.folder / "deeds")]
+        (self.folder / "deeds").unlink(missing_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [sys.executable, *argv, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
+
+    def deeds(self):
+        """What the last run with `kill_before` did."""
+        return (self.folder / "deeds").read_text().split()
+
+    def slow_down_commands(self, seconds):
+        self._log_commands(f"sleep {seconds}\n")
+
+    def _log_commands(self, more=""):
+        """Puts a `docker` before the real one that writes down what it is asked for."""
+        (self.folder / "bin").mkdir(exist_ok=True)
+        program = self.folder / "bin" / "docker"
+        log, real = self.folder / "commands", shutil.which("docker")
+        program.write_text(f'#!/bin/sh\necho "$@" >> {log}\n{more}exec {real} "$@"\n')
+        program.chmod(0o755)
+
+    def commands(self):
+        """What `docker` was asked for since the last `forget_commands`, each a list of words."""
+        log = self.folder / "commands"
+        return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+    def forget_commands(self):
+        (self.folder / "commands").unlink(missing_ok=True)
 
     def run(self, state, release, **options):
         with self.start(state, release, **options) as process:
@@ -258,6 +291,23 @@ class Project:
         with contextlib.suppress(FileNotFoundError):
             link.unlink()
         link.symlink_to(pathlib.Path("releases") / release)
+
+    def make_legacy(self, release):
+        """Turns a release into one from before generations, and starts it as releases were started then."""
+        folder = self.root / "releases" / release
+        record = json.loads((folder / "release.json").read_text())
+        del record["services"], record["format"]
+        (folder / "release.json").write_text(json.dumps(record))
+        (folder / "rendered.json").unlink()
+        overlay = {"services": {name: {"image": image, "pull_policy": "never"} for name, image in record["images"].items()}}
+        compose = yaml.safe_load((folder / "compose.yaml").read_text())
+        (self.folder / "nginx-legacy.conf").write_text(NGINX.replace("UPSTREAM", 'map "" $app { default app:8000; }'))
+        compose["services"]["edge"]["volumes"] = [f"{self.folder}/nginx-legacy.conf:/etc/nginx/nginx.conf:ro"]
+        (folder / "compose.yaml").write_text(yaml.safe_dump(compose))
+        self._write_overlay(folder, overlay)
+        argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder), "-f", str(folder / "compose.yaml")]
+        subprocess.run([*argv, "-f", str(folder / OVERLAY), "up", "-d", "--wait"], check=True, capture_output=True)
+        self.commit(release)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 

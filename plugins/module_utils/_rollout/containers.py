@@ -64,12 +64,12 @@ class Containers:
             with concurrent.futures.ThreadPoolExecutor(min(len(containers), _MOST_AT_ONCE)) as pool:
                 list(pool.map(lambda one: self._stop(one, seconds), containers))
 
-    def remove(self, containers: t.Sequence[Container], volumes: bool = False) -> None:
-        """Removes them, and their anonymous volumes where asked."""
+    def remove(self, containers: t.Sequence[Container]) -> None:
+        """Removes them. Anonymous volumes go only with containers that others of their service start beside."""
         docker = _deps.load("docker")
         for one in containers:
             try:
-                self.client.remove_container(one["Id"], force=True, v=volumes)
+                self.client.remove_container(one["Id"], force=True, v=bool(generation(one)))
             except docker.errors.NotFound:
                 continue
 

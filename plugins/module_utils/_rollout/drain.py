@@ -49,7 +49,7 @@ def out(engine: Containers, leaving: t.Sequence[Leaving], now: t.Callable[[], fl
                 cut += count or 0
         for seconds in sorted({one.stop_grace_period for one in due}):
             engine.stop([one.container for one in due if one.stop_grace_period == seconds], seconds)
-        engine.remove([one.container for one in due], volumes=True)
+        engine.remove([one.container for one in due])
         left = [one for one in left if one not in due]
         if left:
             time.sleep(_EVERY)

@@ -32,7 +32,9 @@ def at_work(options: Options, release: Release) -> t.Iterator[Steps]:
         except ProductionError as exc:
             exc.details = {**steps.told.as_dict(), **exc.details}
             raise
-        except docker.errors.DockerException as exc:
+        except (docker.errors.DockerException, OSError) as exc:
+            if getattr(exc, "errno", None):
+                raise  # of a file; those of the Engine's connection have no number
             raise ProductionError(
                 "Docker Engine", f"request failed: {exc}.", "Look at the Engine's own log.", **steps.told.as_dict()
             ) from exc
