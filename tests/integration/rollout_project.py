@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A user's own Compose project: an application behind nginx, with releases of it staged as `stack_release` does."""
+"""A user's own Compose project: an application behind nginx, and releases of it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import urllib.request
 import uuid
 
 import yaml
 
-from ansible_collections.tria.production.plugins.module_utils import _compose
+from ansible_collections.tria.production.plugins.module_utils._releases import staging
+from ansible_collections.tria.production.plugins.module_utils._releases.desired import Desired
+from ansible_collections.tria.production.plugins.module_utils._releases.store import OVERLAY, Releases
 
 HERE = pathlib.Path(__file__).parent
 MODULE = "ansible_collections.tria.production.plugins.modules.stack_rollout"
-GENERATION = "tria.production.generation"
 KILLED = str(HERE / "rollout_killed.py")
-OVERLAY = "compose.release.yaml"
 NGINX = """
 worker_processes 1;
 pid /tmp/nginx.pid;
@@ -145,78 +146,19 @@ class Project:
     def stage(self, version=None, **environment):
         """Stages a release of `compose` and returns its ID; `version` and the rest go into the app's environment."""
         if version is not None:
-            self.app["environment"] = {"VERSION": str(version), **{key: str(value) for key, value in environment.items()}}
+            self.app["environment"] = {
+                "VERSION": str(version), **{key: str(value) for key, value in environment.items()}
+            }
         self.staged += 1
         compose = copy.deepcopy(self.compose)
-        release = f"20260101T0000{self.staged:02d}Z-{_compose.content_hash(compose)[:12]}"
-        folder = self.root / "releases" / release
-        folder.mkdir()
-        (folder / "compose.yaml").write_text(yaml.safe_dump(compose))
-        (folder / ".env").write_text("")
-        first = {"services": {name: {"image": one["image"], "pull_policy": "never"} for name, one in compose["services"].items()}}
-        self._write_overlay(folder, first)
-        rendered = self._render(folder)
-        record = {
-            "id": release, "format": 2, "project": self.name, "compose_files": ["compose.yaml", OVERLAY], "profiles": [],
-            "images": {name: one["image"] for name, one in compose["services"].items()},
-            "services": {
-                name: self._service(one, rendered["services"][name], rendered) for name, one in compose["services"].items()
-            },
-        }
-        for name, one in record["services"].items():
-            if one["generation"]:
-                alias = f"{name}-{one['generation']}"
-                first["services"][name]["labels"] = {GENERATION: one["generation"]}
-                first["services"][name]["networks"] = {
-                    network: {"aliases": [alias]} for network in rendered["services"][name]["networks"]
-                }
-                edge = (one["rollout"] or {}).get("edge")
-                if edge:
-                    source = str(self.root / "edge" / edge["service"])
-                    target = str(pathlib.PurePosixPath(edge["path"]).parent)
-                    first["services"][edge["service"]]["volumes"] = [
-                        {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": True}}
-                    ]
-        self._write_overlay(folder, first)
-        (folder / "rendered.json").write_text(json.dumps(self._render(folder)))
-        (folder / "release.json").write_text(json.dumps(record))
+        desired = Desired(self.name, [compose], ["compose.yaml"], [], {}, {}, {}, env_content="")
+        release = f"20260101T0000{self.staged:02d}Z-{desired.content_hash()[:12]}"
+        source, archive = self.folder / "compose.yaml", self.folder / "project.tar"
+        source.write_text(yaml.safe_dump(compose))
+        with tarfile.open(archive, "w") as tar:
+            tar.add(source, "compose.yaml")
+        staging.stage(Releases(str(self.root)), release, desired, staging.Origin(str(archive), offline=True, deploy="d1"))
         return release
-
-    def _service(self, said, rendered, project):
-        deploy, update = said.get("deploy") or {}, (said.get("deploy") or {}).get("update_config") or {}
-        start_first = update.get("order") == "start-first"
-        hashed = {key: value for key, value in rendered.items() if key != "deploy"}
-        rollout = copy.deepcopy(said.get("x-rollout"))
-        if start_first:
-            rollout = {"edge": None, "smoke": [], "verify": [], "max_p95_ms": None, "drain": "10s", "long_drain": "0s", **(rollout or {})}
-            rollout.update(drain=seconds(rollout["drain"]), long_drain=seconds(rollout["long_drain"]))
-            if rollout["edge"]:
-                rollout["edge"]["content"] = rollout["edge"].get("content", "").replace("$$", "$")
-        name = next(name for name, one in project["services"].items() if one is rendered)
-        return {
-            "order": "start-first" if start_first else "stop-first",
-            "one_shot": _compose.is_one_shot(project, name),
-            "replicas": deploy.get("replicas", 1),
-            "critical": True,
-            "generation": _compose.content_hash(hashed)[:12] if start_first else "",
-            "parallelism": update.get("parallelism", 1),
-            "delay": seconds(update.get("delay", "0s")),
-            "monitor": seconds(update.get("monitor", "5s")),
-            "max_failure_ratio": update.get("max_failure_ratio", 0.0),
-            "stop_grace_period": seconds(said.get("stop_grace_period", "10s")),
-            "depends_on": sorted(said.get("depends_on") or {}),
-            "rollout": rollout if start_first else None,
-            "migrations": said.get("x-migrations"),
-        }
-
-    @staticmethod
-    def _write_overlay(folder, overlay):
-        (folder / OVERLAY).write_text(json.dumps(overlay))
-
-    def _render(self, folder):
-        argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder)]
-        argv += ["-f", str(folder / "compose.yaml"), "-f", str(folder / OVERLAY), "config", "--format", "json"]
-        return json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
     # --- the module ---------------------------------------------------------------------------------------------------
 
@@ -304,7 +246,7 @@ class Project:
         (self.folder / "nginx-legacy.conf").write_text(NGINX.replace("UPSTREAM", 'map "" $app { default app:8000; }'))
         compose["services"]["edge"]["volumes"] = [f"{self.folder}/nginx-legacy.conf:/etc/nginx/nginx.conf:ro"]
         (folder / "compose.yaml").write_text(yaml.safe_dump(compose))
-        self._write_overlay(folder, overlay)
+        (folder / OVERLAY).write_text(json.dumps(overlay))
         argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder), "-f", str(folder / "compose.yaml")]
         subprocess.run([*argv, "-f", str(folder / OVERLAY), "up", "-d", "--wait"], check=True, capture_output=True)
         self.commit(release)
@@ -337,11 +279,6 @@ class Project:
             one.remove(force=True, v=True)
         for network in self.engine.networks.list(filters={"label": f"com.docker.compose.project={self.name}"}):
             network.remove()
-
-
-def seconds(text):
-    """Of a duration as Compose writes it, no longer than minutes."""
-    return 60.0 * float(text[:-1]) if text.endswith("m") else float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
 
 
 class WebSocket:

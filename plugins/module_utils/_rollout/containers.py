@@ -13,9 +13,9 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _deps, _docker
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._releases.staging import GENERATION
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Service
 
-GENERATION = "tria.production.generation"
 APPLIED = "applied.json"
 _ENGINE_SECONDS = 60.0  # for one request, beside the time it is asked to wait itself
 _GONE = ("exited", "created", "dead")

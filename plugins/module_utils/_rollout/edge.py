@@ -19,11 +19,11 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._releases.staging import EDGE
 from ansible_collections.tria.production.plugins.module_utils._rollout import containers as _containers
 from ansible_collections.tria.production.plugins.module_utils._rollout.containers import Container, Containers
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Service
 
-FOLDER = "edge"
 _UPSTREAM = "{upstream}"
 _CONFIRM_SECONDS = 30.0  # in which a reload must be in force
 _SHOWN = 1000  # characters of what a command of the edge said
@@ -153,7 +153,7 @@ class _Said(t.NamedTuple):
 
 
 def folder(root: str, edge: str) -> str:
-    return os.path.join(root, FOLDER, edge)
+    return os.path.join(root, EDGE, edge)
 
 
 def forget_files(root: str, services: t.Iterable[Service]) -> list[str]:
@@ -163,8 +163,8 @@ def forget_files(root: str, services: t.Iterable[Service]) -> list[str]:
         if one.edge:
             kept.add(os.path.join(folder(root, one.edge.service), posixpath.basename(one.edge.path)))
             kept.add(os.path.join(folder(root, one.edge.service), one.upstream))
-    found = glob.glob(os.path.join(glob.escape(root), FOLDER, "*", "*"))
-    found += glob.glob(os.path.join(glob.escape(root), FOLDER, "*", ".*"))  # of a killed run
+    found = glob.glob(os.path.join(glob.escape(root), EDGE, "*", "*"))
+    found += glob.glob(os.path.join(glob.escape(root), EDGE, "*", ".*"))  # of a killed run
     removed = sorted(path for path in found if path not in kept)
     for path in removed:
         if os.path.isdir(path) and not os.path.islink(path):

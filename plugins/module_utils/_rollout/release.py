@@ -14,11 +14,9 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _compose
 from ansible_collections.tria.production.plugins.module_utils._compose_cli import Compose
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
+from ansible_collections.tria.production.plugins.module_utils._releases import services as _services
+from ansible_collections.tria.production.plugins.module_utils._releases.store import RENDERED, Releases
 
-RENDERED = "rendered.json"
-_NO_PART = ("build", "pull_policy", "depends_on")  # of a definition: these say nothing of the container
-_NO_PART_OF_DEPLOY = ("replicas", "update_config", "rollback_config")
 _OF_A_RECORD = (
     "one_shot", "replicas", "critical", "generation", "parallelism", "delay", "monitor", "max_failure_ratio",
     "stop_grace_period", "depends_on", "migrations",
@@ -124,7 +122,7 @@ class Release:
         edge = rollout.pop("edge", None)
         own = {key: value for key, value in said.items() if key in _OF_A_RECORD}
         return Service(
-            name, self.record["images"][name], _definition(rendered),
+            name, self.record["images"][name], _services.generation(rendered),
             edge=Edge(**{key: value for key, value in edge.items() if value is not None}) if edge else None,
             **own, **rollout,
         )
@@ -134,18 +132,11 @@ class Release:
         optional = _compose.optional_services(project)
         return {
             name: Service(
-                name, self.record["images"][name], _definition(service), _compose.is_one_shot(project, name),
+                name, self.record["images"][name], _services.generation(service), _compose.is_one_shot(project, name),
                 _compose.replicas(service), name not in optional, depends_on=tuple(service.get("depends_on") or ()),
             )
             for name, service in project["services"].items()
         }
-
-
-def _definition(service: dict[str, t.Any]) -> str:
-    """What tells whether a container is as the service wants it."""
-    own = {key: value for key, value in service.items() if key not in _NO_PART and not key.startswith("x-")}
-    own["deploy"] = {key: value for key, value in (own.get("deploy") or {}).items() if key not in _NO_PART_OF_DEPLOY}
-    return _compose.content_hash(own)
 
 
 def _read(path: str) -> dict[str, t.Any]:

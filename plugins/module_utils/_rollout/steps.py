@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _probes, _waiting
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Session
+from ansible_collections.tria.production.plugins.module_utils._releases.staging import GENERATION
 from ansible_collections.tria.production.plugins.module_utils._rollout import containers as _containers
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
 from ansible_collections.tria.production.plugins.module_utils._rollout.containers import Container, Containers
@@ -181,4 +182,4 @@ def filled(value: t.Any, placeholder: str, with_what: str) -> t.Any:
 
 
 def _own(service: Service) -> dict[str, str]:
-    return {_containers.GENERATION: service.generation}
+    return {GENERATION: service.generation}
