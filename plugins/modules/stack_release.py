@@ -18,10 +18,9 @@ description:
   - That hash is over what the Compose files say, the values of the env file, the images, and those files of the project
     that a Compose file names (bind mounts, env files, configs, secrets). Everything else gets into a container through
     an image or not at all. A comment in a Compose file, a README or a test makes no new release.
-  - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what Compose makes its
-    containers from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so
-    that its old and new containers can run beside each other. Its C(x-rollout) and the C(x-migrations) of a one-shot
-    are checked when the release is planned.
+  - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what its containers are made
+    from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so that old and
+    new containers can run side by side. Its C(x-rollout) and the C(x-migrations) of a one-shot are checked here.
 author:
   - tria.production contributors (@tria-production)
 options:
@@ -76,7 +75,7 @@ options:
     type: dict
     default: {}
   digests:
-    description: What each image of a registry is in this release, for example C(shop:1.4@sha256:...) for C(shop:1.4).
+    description: What each image of a registry is in this release, such as C(shop:1.4@sha256:...) for C(shop:1.4).
     type: dict
     default: {}
   env_content:
@@ -276,7 +275,7 @@ removed_images:
   elements: str
   returned: when O(state=current)
 diff:
-  description: Services, images, names of variables and Compose files that differ from the current release.
+  description: What a deploy changes (services, images, names of variables, Compose files); empty when there is none.
   type: dict
   returned: when O(state=planned) or O(state=staged)
 """
@@ -304,7 +303,8 @@ def planned(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]
     except (ProductionError, MissingLibrary):
         engine = None  # a host that is not provisioned yet: everything is to be done
     wanted = desired(module)
-    return {"changed": False, **planning.plan(releases, wanted, engine), "diff": diff(module, releases, wanted)}
+    plan = planning.plan(releases, wanted, engine)
+    return {"changed": False, **plan, "diff": diff(module, releases, wanted) if plan["action"] == "deploy" else {}}
 
 
 def staged(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:

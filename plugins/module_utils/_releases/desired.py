@@ -43,9 +43,11 @@ class Desired:
         )
         self.images = self._pinned(images)
         self.services = _services.describe(self._whole, self.profiles)
+        mounts = _services.edge_mounts(self.services)
         for name, service in self.services.items():
             read = {path: self._hashes(path) for path in _compose.referenced_files(self._whole, name)}
-            service["definition"] = _services.definition(raw["services"][name], self.env_content, read)
+            own = [raw["services"][name], mounts.get(name)]
+            service["definition"] = _services.definition(own, self.env_content, read)
         self.targets = _compose.container_targets(self.project, self._whole, self.profiles)
 
     def _pinned(self, images: dict[str, str]) -> dict[str, str]:

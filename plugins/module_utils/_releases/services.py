@@ -134,7 +134,7 @@ def edge_mounts(services: dict[str, dict[str, t.Any]]) -> dict[str, list[str]]:
     return {name: sorted(found) for name, found in folders.items()}
 
 
-def definition(raw: dict[str, t.Any], env_content: str, files: dict[str, t.Any]) -> str:
+def definition(raw: t.Any, env_content: str, files: dict[str, t.Any]) -> str:
     """A hash of what a service's containers are made from, its image aside, from its uninterpolated description."""
     text = json.dumps(raw, sort_keys=True, default=str)
     mentioned = set(re.findall(r"\w+", text))  # a reference may be nested in another one

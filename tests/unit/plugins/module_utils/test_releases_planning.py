@@ -200,6 +200,15 @@ def test_which_services_differ():
     assert definitions(compose=compose)["db"] != definitions(compose=compose, env_content="OTHER=1\n")["db"]
 
 
+def test_an_edge_differs_with_the_services_behind_it():
+    def definition(compose):
+        return desired(compose).services["edge"]["definition"]
+
+    compose = copy.deepcopy(ROLLED)
+    del compose["services"]["web"]["x-rollout"]
+    assert definition(compose) != definition(ROLLED)
+
+
 def test_a_release_that_is_good_no_more_is_deployed_again(project):
     release = project.deploy("20260101T000000Z-a")
     project.releases.note(release, "bad", BY, "slow")

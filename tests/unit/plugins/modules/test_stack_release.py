@@ -106,6 +106,7 @@ def test_once_more(capsys, desired, deploy, tmp_path):
     release = deploy()[0]["release"]
     plan = run(capsys, state="planned", **desired)[1]
     assert (plan["action"], plan["release"], plan["current"]) == ("start", release, release)  # there are no containers
+    assert plan["diff"] == {}
     staged = run(capsys, state="staged", release=release, archive=str(tmp_path / "source.tar"), **desired)[1]
     assert not staged["changed"]
     code, current = run(capsys, state="current", root=desired["root"], release=release)
