@@ -57,7 +57,7 @@ class Releases:
 
     def record(self, release: str) -> dict[str, t.Any]:
         """The record of a release. One of before format 2 gets the services that its targets tell of."""
-        record = self._read(os.path.join(self.path(release), RECORD))
+        record = self._own(release, RECORD)
         if "services" not in record:
             record["services"] = _services.of_targets(record["targets"])
         return record
@@ -68,12 +68,10 @@ class Releases:
 
     def outcome(self, release: str) -> dict[str, t.Any]:
         """What became of a release. Before format 2 its record said so."""
-        path = os.path.join(self.path(release), OUTCOME)
-        if os.path.exists(path):
-            return self._read(path)
-        record = self.record(release)
+        there = os.path.exists(os.path.join(self.path(release), OUTCOME))
+        record = {} if there else self.record(release)
         if "status" not in record:
-            return self._read(path)  # raises: it has to be there
+            return self._own(release, OUTCOME)
         events = [_event(STAGED, {}, "", record["created_at"])]
         if "committed_at" in record:
             events.append(_event(GOOD, {}, "", record["committed_at"]))
@@ -104,7 +102,8 @@ class Releases:
     def journal(self) -> dict[str, t.Any]:
         """What a deploy that did not end wrote down before it touched anything; empty when there is none."""
         path = os.path.join(self.root, JOURNAL)
-        return self._read(path) if os.path.exists(path) else {}
+        remedy = "Remove it, and see to migrations yourself: the next deploy starts from what runs."
+        return _read(path, remedy) if os.path.exists(path) else {}
 
     def _passed(self, release: str) -> bool:
         try:
@@ -112,14 +111,17 @@ class Releases:
         except ProductionError:
             return False  # what cannot be read cannot be gone back to
 
-    def _read(self, path: str) -> dict[str, t.Any]:
-        try:
-            with open(path, encoding="utf-8") as stream:
-                return dict(json.load(stream))
-        except (OSError, ValueError, TypeError) as exc:
-            remedy = f"If it is the current release, remove the link {self.link}. Then deploy again: "
-            remedy += "a new release replaces it."
-            raise ProductionError(path, f"cannot be read: {exc}.", remedy) from exc
+    def _own(self, release: str, name: str) -> dict[str, t.Any]:
+        remedy = f"If it is the current release, remove the link {self.link}. Then deploy again: "
+        return _read(os.path.join(self.path(release), name), remedy + "a new release replaces it.")
+
+
+def _read(path: str, remedy: str) -> dict[str, t.Any]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return dict(json.load(stream))
+    except (OSError, ValueError, TypeError) as exc:
+        raise ProductionError(path, f"cannot be read: {exc}.", remedy) from exc
 
 
 def first_outcome(by: By) -> dict[str, t.Any]:

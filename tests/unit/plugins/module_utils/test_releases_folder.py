@@ -241,6 +241,11 @@ def test_a_journal(project):
     with open(os.path.join(project.releases.root, "journal.json"), "w", encoding="utf-8") as stream:
         json.dump({"release": "r2", "previous": "r1"}, stream)
     assert project.releases.journal()["release"] == "r2"
+    with open(os.path.join(project.releases.root, "journal.json"), "wb") as stream:
+        stream.write(b"{")
+    with pytest.raises(ProductionError) as raised:
+        project.releases.journal()
+    assert raised.value.culprit.endswith("journal.json") and "Remove it" in raised.value.remedy
 
 
 def test_retention_spares_the_current_release_and_the_last_good_one(project):
