@@ -21,8 +21,7 @@ description:
   - A service with C(deploy.update_config.order=start-first) gets a generation, a hash of what its containers are made
     from, as label C(tria.production.generation) and as alias C(<service>-<generation>) on its networks, so that old and
     new containers can run side by side. Its C(x-rollout) and the C(x-migrations) of a one-shot are checked here.
-author:
-  - tria.production contributors (@tria-production)
+author: tria.production contributors (@tria-production)
 options:
   state:
     description:
@@ -153,12 +152,6 @@ EXAMPLES = r"""
     env_content: "{{ environment_content }}"
   register: plan
 
-- name: Switch to the release that passed
-  tria.production.stack_release:
-    state: current
-    root: /opt/tria
-    release: "{{ plan.release }}"
-
 - name: Find the release to go back to
   tria.production.stack_release:
     state: target
@@ -177,17 +170,14 @@ backup:
   type: str
   returned: when O(state=target)
 action:
-  description:
-    - V(none) when the release is current and runs, V(start) when it is current but not all of it runs, else V(deploy).
+  description: V(none) when the release is current and runs, V(start) when not all of it runs, else V(deploy).
   type: str
   returned: when O(state=planned) or O(state=target)
-  sample: deploy
 reasons:
   description: Why there is something to do.
   type: list
   elements: str
   returned: when O(state=planned) or O(state=target)
-  sample: ["changed: image of backend"]
 release:
   description: ID of the release that is wanted.
   type: str
@@ -213,7 +203,6 @@ images:
   description: Image of every service.
   type: dict
   returned: when O(state=planned) or O(state=target)
-  sample: {backend: "tria/backend:5891b5b522d5"}
 build:
   description: Images that do not exist yet, with what to build them from.
   type: list
@@ -242,22 +231,17 @@ outcome:
   returned: when O(state=target)
 releases:
   description:
-    - All releases, the newest first. RV(releases[].status) is V(staged), V(good), V(failed), V(bad), or V(damaged) when
-      it cannot be read. RV(releases[].why) is why that is so, if somebody said it.
+    - All releases, the newest first. C(status) is V(staged), V(good), V(failed), V(bad), or V(damaged) when it cannot be
+      read; C(why) is why that is so, if somebody said it, and C(events) all that became of it.
   type: list
   elements: dict
   returned: when O(state=history)
-  contains:
-    status: {description: What became of it., type: str, returned: always, sample: good}
-    why: {description: Why., type: str, returned: always, sample: "readiness: backend has exited"}
   sample:
     - id: 20260101T120000Z-5891b5b522d5
       current: true
       status: good
       created_at: "2026-01-01T12:00:00+00:00"
       created_by: {user: anna, host: laptop}
-      images: {backend: "tria/backend:5891b5b522d5"}
-      migration_head: "0004"
       why: ""
 summary:
   description: The same as the lines of a table for a person.
@@ -343,10 +327,8 @@ def bad(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
 
 
 def target(module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
-    def given(name: str) -> str:
-        return module.params[name] or ""
-
-    return {"changed": False, **planning.target(releases, _docker.connect(), given("release"), given("before"))}
+    release, before = (module.params[name] or "" for name in ("release", "before"))
+    return {"changed": False, **planning.target(releases, _docker.connect(), release, before)}
 
 
 def listed(_module: AnsibleModule, releases: store.Releases) -> dict[str, t.Any]:
