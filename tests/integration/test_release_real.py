@@ -216,7 +216,7 @@ def rolled(stack):
                     "test": ["true"],
                     "reload": ["true"],
                 },
-                "verify": [{"name": "login", "http": {"url": "http://{edge}/", "login_password": "${PASSWORD}"}}],
+                "verify": [{"name": "login", "redis": {"host": "{edge}", "login_password": "${PASSWORD}"}}],
             },
         }
     )

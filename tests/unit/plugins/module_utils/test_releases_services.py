@@ -258,7 +258,7 @@ def test_what_makes_another_generation():
 
 
 def test_output_shows_no_target():
-    smoke = [{"name": "login", "http": {"url": "http://{address}/", "login_password": "${PASSWORD}"}}]
+    smoke = [{"name": "login", "redis": {"host": "{address}", "login_password": "${PASSWORD}"}}]
     described = desired(changed("web", **{"x-rollout": {"smoke": smoke}})).services
     assert "hunter2" in json.dumps(described) and "hunter2" not in json.dumps(services.public(described))
     assert services.public(described)["web"]["rollout"]["smoke"] == ["login"]
