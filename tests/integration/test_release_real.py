@@ -15,9 +15,10 @@ import uuid
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from registry_server import Registry
 from tiny_image import import_programs
 
-from ansible_collections.tria.production.plugins.module_utils import _docker
+from ansible_collections.tria.production.plugins.module_utils import _docker, _registry
 from ansible_collections.tria.production.plugins.modules import stack_release
 
 SECRET = "hunter2-s3cret"
@@ -49,6 +50,7 @@ class Stack:
         self.project = f"core-test-{uuid.uuid4().hex[:8]}"
         self.env = f"TAG=1\nPASSWORD={SECRET}\nREPLICAS=2\n"
         self.overrides = {}
+        self.digests = {}
 
     @property
     def compose(self):
@@ -79,7 +81,7 @@ class Stack:
 
     def module(self, state, fails=False, **args):
         """The result of `stack_release`, which must succeed, or fail."""
-        desired = {"project": self.project, "compose": [self.compose], "env_content": self.env}
+        desired = {"project": self.project, "compose": [self.compose], "env_content": self.env, "digests": self.digests}
         arguments = {"state": state, "root": self.root, "offline": True, **desired, **args}
         with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
             stack_release.main()
@@ -311,3 +313,33 @@ def test_images_that_no_release_needs_go(stack):
         for tag in tags:
             if _docker.image_id(stack.engine, tag):
                 stack.engine.remove_image(tag, force=True)
+
+
+def test_images_that_were_pulled_by_digest_go(stack, tmp_path):
+    registry = Registry(tmp_path)
+    registry.start()
+    name, pinned = f"{registry.address}/app:1", []
+
+    def deploy(*programs):
+        local = f"core-test-{uuid.uuid4().hex[:8]}"
+        import_programs(stack.engine, local, "/bin/sh", *programs)
+        pinned.append(f"{name}@{registry.push(stack.engine, f'{local}:1', 'app:1')}")
+        stack.engine.remove_image(f"{local}:1", force=True)
+        _registry.ensure([pinned[-1]], [registry.login], 60)
+        stack.overrides = {"services": {"app": {**stack.services["services"]["job"], "image": name}}}
+        stack.digests = {name: pinned[-1]}
+        return stack.deploy(keep=1)
+
+    try:
+        assert deploy()["images"] == {"app": pinned[0]}
+        deploy("/bin/sleep")
+        assert stack.module("planned")["action"] == "none"
+        assert deploy("/bin/true")["removed_images"] == [pinned[0]]
+        assert [bool(_docker.image_id(stack.engine, image)) for image in pinned] == [False, True, True]
+    finally:
+        registry.stop()
+        for container in stack.containers(None):
+            stack.engine.remove_container(container["Id"], force=True)
+        for image in pinned:
+            if _docker.image_id(stack.engine, image):
+                stack.engine.remove_image(image, force=True)
