@@ -13,23 +13,27 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One figure; its unit is the end of its name. `goal` is the most that `ours` may be."""
+    """One figure; its unit is the end of its name. `goal` is the most that `ours`, or its ratio `of_peer`, may be."""
 
     name: str
     ours: float
     peer: t.Optional[float] = None
     goal: t.Optional[float] = None
+    of_peer: bool = False
 
     def line(self) -> str:
         ratio = self.ours / self.peer if self.peer else None
-        verdict = "-" if self.goal is None else "met" if self.ours <= self.goal else "missed"
+        held = ratio if self.of_peer else self.ours
+        verdict = "-" if self.goal is None or held is None else "met" if held <= self.goal else "missed"
         shown = f"ours={_number(self.ours)} peer={_number(self.peer)} ratio={_number(ratio)} goal={_number(self.goal)}"
         return f"bench {self.name} {shown} {verdict}"
 
 
-def show(name: str, ours: float, peer: float | None = None, goal: float | None = None) -> None:
+def show(
+    name: str, ours: float, peer: float | None = None, goal: float | None = None, of_peer: bool = False
+) -> None:
     """Prints a figure as soon as it is known."""
-    print(Figure(name, ours, peer, goal).line(), flush=True)
+    print(Figure(name, ours, peer, goal, of_peer).line(), flush=True)
 
 
 def percentile(values: t.Sequence[float], percent: float) -> float:

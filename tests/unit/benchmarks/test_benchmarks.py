@@ -24,6 +24,9 @@ from faults import readiness
         (Figure("a_ms", 50, goal=50), "bench a_ms ours=50 peer=- ratio=- goal=50 met"),
         (Figure("a_ms", 50.2, 25.1, 50), "bench a_ms ours=50.2 peer=25.1 ratio=2 goal=50 missed"),
         (Figure("a_ms", 1, 12345), "bench a_ms ours=1 peer=12345 ratio=8.1e-05 goal=- -"),
+        (Figure("a_s", 9, 20, 0.5, True), "bench a_s ours=9 peer=20 ratio=0.45 goal=0.5 met"),
+        (Figure("a_s", 11, 20, 0.5, True), "bench a_s ours=11 peer=20 ratio=0.55 goal=0.5 missed"),
+        (Figure("a_s", 11, None, 0.5, True), "bench a_s ours=11 peer=- ratio=- goal=0.5 -"),
         (Figure("wrong", 0, 0, 0), "bench wrong ours=0 peer=0 ratio=- goal=0 met"),
     ],
 )
