@@ -192,6 +192,7 @@ schema_errors:
 """
 
 import os
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -199,29 +200,42 @@ from ansible_collections.tria.production.plugins.module_utils._env import engine
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 
+SPEC = {
+    "argument_spec": {
+        "files": {"type": "list", "elements": "path"},
+        "content": {"type": "str", "no_log": True},
+        "schema": {"type": "dict", "required": True},
+        "waive": {"type": "list", "elements": "raw", "default": []},
+        "recommended": {"type": "list", "elements": "str", "default": []},
+        "process_environment": {"type": "bool", "default": False},
+        "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
+    },
+    "mutually_exclusive": [("files", "content")],
+    "required_one_of": [("files", "content")],
+}
+
+
+def validated(options: dict, environment: t.Mapping[str, str]) -> engine.Outcome:
+    """What was found; raises `ProductionError` for what is as bad as `fail_on`."""
+    outcome = engine.check(options, environment)
+    outcome.require(options["fail_on"])
+    return outcome
+
+
+def result_of(outcome: engine.Outcome) -> dict:
+    """The module's result."""
+    return {"changed": False, "msg": outcome.table(), **outcome.as_dict()}
+
+
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": {"type": "list", "elements": "path"},
-            "content": {"type": "str", "no_log": True},
-            "schema": {"type": "dict", "required": True},
-            "waive": {"type": "list", "elements": "raw", "default": []},
-            "recommended": {"type": "list", "elements": "str", "default": []},
-            "process_environment": {"type": "bool", "default": False},
-            "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
-        },
-        mutually_exclusive=[("files", "content")],
-        required_one_of=[("files", "content")],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(supports_check_mode=True, **SPEC)
     try:
-        outcome = engine.check(module.params, os.environ)
-        outcome.require(module.params["fail_on"])
+        outcome = validated(module.params, os.environ)
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     if outcome.findings:
         module.warn(outcome.table())
-    module.exit_json(changed=False, msg=outcome.table(), **outcome.as_dict())
+    module.exit_json(**result_of(outcome))
 
 
 if __name__ == "__main__":

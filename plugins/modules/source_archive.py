@@ -13,7 +13,7 @@ short_description: Pack a project's folder with its Python wheels, reproducibly
 version_added: 0.1.0
 description:
   - Packs a folder into one archive in a cache. The same content gives the same archive, whatever its times and owners.
-  - Meant to be delegated to the controller. The archive then goes to the hosts in one task, and its hashes tell which
+  - Runs on the controller, in the task's own process, whatever host the task is for. The archive then goes to the hosts in one task, and its hashes tell which
     images have to be built again.
 author:
   - tria.production contributors (@tria-production)
@@ -109,33 +109,37 @@ from ansible_collections.tria.production.plugins.module_utils._source import pac
 EXCLUDE = [".git", ".venv", "__pycache__", "*.pyc", ".pytest_cache", ".env", ".secrets", "reports", "wheels"]
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "src": {"type": "path", "required": True},
-            "cache": {"type": "path", "default": "~/.cache/tria.production"},
-            "contexts": {"type": "list", "elements": "str", "default": []},
-            "exclude": {"type": "list", "elements": "str", "default": EXCLUDE},
-            "wheels": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "requirements": {"type": "str", "required": True},
-                    "dest": {"type": "str", "required": True},
-                    "python_version": {"type": "str", "required": True},
-                    "architecture": {"type": "str", "default": "x86_64"},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
+def argument_spec() -> dict:
+    """The options of `DOCUMENTATION`."""
+    wheels = {
+        "requirements": {"type": "str", "required": True},
+        "dest": {"type": "str", "required": True},
+        "python_version": {"type": "str", "required": True},
+        "architecture": {"type": "str", "default": "x86_64"},
+    }
+    return {
+        "src": {"type": "path", "required": True},
+        "cache": {"type": "path", "default": "~/.cache/tria.production"},
+        "contexts": {"type": "list", "elements": "str", "default": []},
+        "exclude": {"type": "list", "elements": "str", "default": EXCLUDE},
+        "wheels": {"type": "list", "elements": "dict", "default": [], "options": wheels},
+    }
+
+
+def packed(options: dict, check_mode: bool) -> dict:
+    """The module's result; raises `ProductionError`."""
     try:
-        module.exit_json(**pack(**module.params, write=not module.check_mode))
+        return pack(**options, write=not check_mode)
+    except OSError as exc:
+        raise ProductionError.from_os(exc, "Every file must be readable, and the cache have room.") from exc
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**packed(module.params, module.check_mode))
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
-    except OSError as exc:
-        module.fail_json(**ProductionError.from_os(exc, "Every file must be readable, and the cache have room.").as_result())
 
 
 if __name__ == "__main__":

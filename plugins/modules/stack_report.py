@@ -17,7 +17,7 @@ description:
   - Writes it three times. JSON is for programs, JUnit XML for the test pages of CI systems, HTML for people. The HTML page
     needs no script and fetches nothing.
   - Holds it against the previous report of the same name and stack below O(path), if there is one that can be read.
-  - Runs on the controller (C(delegate_to) localhost, C(run_once)).
+  - Runs on the controller, in the task's own process, whatever host the task is for; once for all hosts (C(run_once)).
   - The files are put in place together. When they cannot be written, for example on a full disk, the previous report and
     C(latest) stay as they were, and the module fails with the verdict and the lines in its result.
   - RV(ignore:changed) is always false. The report is the record of the run itself, not a state of a managed host, so that writing it
