@@ -163,6 +163,16 @@ def test_one_that_never_gets_ready_is_given_up_and_nothing_else_is_asked(tmp_pat
     assert found["overall_status"] == "NOT_READY" and [*found["categories"]] == ["Deployment Readiness"]
 
 
+def test_one_that_was_waited_for_already_is_not_waited_for_again(tmp_path):
+    with planted_api("not ready") as api:
+        run = validate(tmp_path, api.url, timeout=0)
+    assert run.status != 0 and "Wait until it is ready" not in run.output
+    found = report(tmp_path / "reports")
+    assert found["overall_status"] == "NOT_READY" and {*found["categories"]} == {*CATEGORIES}
+    with planted_api() as api:
+        assert validate(tmp_path, api.url, timeout=0).status == 0
+
+
 def test_one_that_is_not_there(tmp_path):
     run = validate(tmp_path, "http://127.0.0.1:1", timeout=2)
     assert run.status != 0 and "127.0.0.1 port 1" in run.output
