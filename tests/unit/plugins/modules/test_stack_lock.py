@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.tria.production.plugins.module_utils import _lock
+from ansible_collections.tria.production.plugins.module_utils._rollout import journal
 from ansible_collections.tria.production.plugins.modules import stack_lock
 
 ANNA = {"user": "anna", "host": "laptop", "pid": 4711, "started": "1", "process_space": "laptop"}
@@ -43,7 +44,7 @@ def run(capsys, check_mode=False, **args):
 
 
 def test_take_renew_and_give_back(capsys, path):
-    given = {"changed": False, "note": "", "lock": path}
+    given = {"changed": False, "note": "", "lock": path, "journal": {}}
     for state, renewed in (("present", False), ("present", True), ("renewed", True)):
         code, result = run(capsys, path=path, owner=ANNA, state=state)
         environment = result.pop("environment")
@@ -69,6 +70,18 @@ def test_an_expired_lock_is_taken_over(capsys, path, warned):
     code, result = run(capsys, path=path, owner=BEN)
     assert code == 0 and "anna@laptop" in result["note"] and _lock.read(path)["owner"] == BEN
     assert warned == [f"{path}: {result['note']}"]
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_an_interrupted_rollout_left(capsys, path, committed):
+    root = os.path.dirname(path)
+    os.makedirs(root)
+    begun = journal.begin(root, "deploy-1", "release-1", "", [])
+    if committed:
+        os.symlink("releases/release-1", os.path.join(root, "current"))
+    for check_mode in (True, False):
+        code, result = run(capsys, check_mode, path=path, owner=ANNA)
+        assert code == 0 and result["journal"] == {**begun, "committed": committed}
 
 
 def test_a_lost_lock(capsys, path):
