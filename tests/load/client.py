@@ -39,8 +39,8 @@ class Client:
     """Asks one request after the other. http.client repeats nothing by itself, so nothing is hidden.
 
     A kept connection that was closed while it was idle is not used again, as in the pool of every client. What is left
-    is a request that crosses the server's closing: RFC 9112, 9.3.1 has clients repeat it where it is idempotent. That is
-    done once, on a new connection, and told of.
+    is a request that crosses the server's closing: RFC 9112, 9.3.1 has clients repeat it where it is idempotent. That
+    is done once, on a new connection, and told of.
     """
 
     def __init__(self, url: str, timeout: float) -> None:

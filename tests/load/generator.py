@@ -5,8 +5,8 @@
 """The process that makes the load (`python -m load.generator`); `load.Load` starts it.
 
 Reads one line of options as JSON, writes "started", and asks until its standard input ends or a limit is reached. Then
-it writes when it began and ended (monotonic clock) and what became of every request: [when it was due, seconds until its
-end, failure, why it was repeated].
+it writes when it began and ended (monotonic clock) and what became of every request: [when it was due, seconds until
+its end, failure, why it was repeated].
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from benchmarks.deploy import noop
+from benchmarks.deploy import load, noop
 
 
 def run(rounds: int, ours_only: bool) -> None:
     """Measures and prints everything; `rounds` of ours, fewer of the peers, none with `ours_only`."""
     noop.run(rounds, ours_only)
+    load.run(rounds, ours_only)
