@@ -29,14 +29,15 @@ _Changes = dict[str, tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Fault:
-    """A release with a fault: `changes` as for project_copy. `says` is a part of what the deploy must end with.
+class Case:
+    """A change and what must come of it. `says` is a part of what the run has to print.
 
-    `visible`: requests get to the fault before it can be known, so that some must fail.
+    `changes` plant a fault in the release, as for project_copy; `settings` are variables of its deploy. `visible`:
+    requests get to the fault before it can be known, so that some must fail.
     """
 
     name: str
-    changes: _Changes
+    changes: _Changes = dataclasses.field(default_factory=dict)
     says: str = ""
     outcome: str = REVERTED
     visible: bool = False
@@ -56,31 +57,42 @@ def _asked(statement: str) -> _Changes:
 _EDGE = '"x-real-ip" in headers'
 _SINCE = 'started - self.__dict__.setdefault("_since", started)'  # s since the first request that came that far
 FAULTS = [
-    Fault("exits_at_start", _backend("main", "return asyncio.run(run())", 'raise RuntimeError("planted")'), "backend"),
-    Fault(
+    Case("exits_at_start", _backend("main", "return asyncio.run(run())", 'raise RuntimeError("planted")'), "backend"),
+    Case(
         "never_ready",
         _backend("api/health", '200 if document["overall_healthy"] else 503', "503"), "backend",
         settings={"readiness_timeout": 30, "stack_rollout_timeout": 30},
     ),
-    Fault("smoke", _asked(f'assert {_EDGE} or scope["path"] != "/openapi.json", "planted"'), "openapi.json"),
-    Fault("errors_after_the_switch", _asked(f'assert not {_EDGE}, "planted"'), "500", visible=True),
-    Fault("errors_later", _asked(f'assert not ({_EDGE} and {_SINCE} > 2), "planted"'), "500", visible=True),
-    Fault("slow_after_the_switch", _asked(f'{_EDGE} and await __import__("asyncio").sleep(1.5)'), "ms"),
-    Fault("validation", _backend("api/health", "metrics.render()", "metrics.nothing()"), "Metrics"),
-    Fault(
+    Case("smoke", _asked(f'assert {_EDGE} or scope["path"] != "/openapi.json", "planted"'), "openapi.json"),
+    Case("errors_after_the_switch", _asked(f'assert not {_EDGE}, "planted"'), "500", visible=True),
+    Case("errors_later", _asked(f'assert not ({_EDGE} and {_SINCE} > 2), "planted"'), "500", visible=True),
+    Case("slow_after_the_switch", _asked(f'{_EDGE} and await __import__("asyncio").sleep(1.5)'), "ms"),
+    Case("validation", _backend("api/health", "metrics.render()", "metrics.nothing()"), "Metrics"),
+    Case(
         "migration",
         _backend("migrate", 'logging.getLogger("alembic").setLevel', 'raise RuntimeError("planted migration")  # '),
         "planted migration",
     ),
-    Fault(
+    Case(
         "slow_start", _backend("main", "asyncio.run(run())", '__import__("time").sleep(8) or asyncio.run(run())'),
         outcome=DEPLOYED,
     ),
 ]
 
 
+def shortcoming(case: Case, run: TimedRun, seen: Observed) -> str:
+    """What is wrong with the end of a case; empty when nothing is."""
+    if (run.status == 0) == (case.outcome == REVERTED):
+        return f"the exit status is {run.status}"
+    if case.says not in run.output:
+        return f"{case.says!r} is not in the output"
+    if seen.result.failed and not case.visible:
+        return f"{seen.result.failed} requests failed"
+    return ""
+
+
 class Suite:
-    """One stack through all of it; `right` says whether every outcome was."""
+    """One stack through all cases; `right` says whether every outcome was."""
 
     def __init__(self, stack: Stack, folder: pathlib.Path) -> None:
         self._stack = stack
@@ -103,17 +115,16 @@ class Suite:
         for name, choice in (("rollback", {}), ("rollback_to_a_release", {"release": first})):
             run, seen = observed(self._stack.port, lambda: self._deploy(_SECOND))
             self._deploy_s = run.seconds
-            self._tell(f"good_before_{name}", DEPLOYED, run, seen, _SECOND)
+            self._tell(Case(f"good_before_{name}", outcome=DEPLOYED), run, seen, _SECOND)
             run, seen = observed(self._stack.port, lambda choice=choice: self._stack.playbook("rollback", **choice))
-            self._tell(name, ROLLED_BACK, run, seen, _FIRST)
+            self._tell(Case(name, outcome=ROLLED_BACK), run, seen, _FIRST)
 
-    def fault(self, fault: Fault) -> None:
+    def fault(self, fault: Case) -> None:
         version, number = self._stack.version, f"2.0.{FAULTS.index(fault)}"
         [(name, (before, _after))] = NEW_VERSION.items()
         self._copy(number, {name: (before, before.replace(_FIRST, number)), **fault.changes})
         run, seen = observed(self._stack.port, lambda: self._deploy(number, **fault.settings))
-        wanted = number if fault.outcome == DEPLOYED else version
-        self._tell(fault.name, fault.outcome, run, seen, wanted, fault.says, fault.visible)
+        self._tell(fault, run, seen, number if fault.outcome == DEPLOYED else version)
 
     def kill(self, number: int, moment: float) -> None:
         """Kills the deploy of the other version; the next run goes on with it, or goes back."""
@@ -127,7 +138,7 @@ class Suite:
 
         (run, blocked), seen = observed(self._stack.port, change)
         name = f"killed_{number}_at_{self._deploy_s * moment:.1f}s"
-        self._tell(name, RECOVERED, run, seen, wanted, more=f" blocked_s={blocked:.1f}")
+        self._tell(Case(name, outcome=RECOVERED), run, seen, wanted, f" blocked_s={blocked:.1f}")
 
     # --- its parts ----------------------------------------------------------------------------------------------------
 
@@ -155,28 +166,17 @@ class Suite:
             if run.gates[-1:] != ["lock"] or waited > _BLOCKED:
                 return run, waited
 
-    def _tell(
-        self, name: str, outcome: str, run: TimedRun, seen: Observed, version: str, says: str = "",
-        visible: bool = False, more: str = "",
-    ) -> None:
-        """Prints the line of a case."""
-        runs, unsettled = self._stack.version, self._stack.unsettled()
-        wrong = []
-        if (run.status == 0) == (outcome == REVERTED):
-            wrong.append(f"exit status {run.status}")
-        if says not in run.output:
-            wrong.append(f"{says!r} is not in the output")
-        if runs != version:
-            wrong.append(f"version {runs} runs instead of {version}")
-        if unsettled:
-            wrong.append(unsettled)
-        if seen.result.failed and not visible:
-            wrong.append(f"{seen.result.failed} requests failed")
+    def _tell(self, case: Case, run: TimedRun, seen: Observed, version: str, more: str = "") -> None:
+        """Prints the line of a case; `version` must answer now."""
+        runs = self._stack.version
+        elsewhere = f"version {runs} runs instead of {version}" if runs != version else ""
+        wrong = shortcoming(case, run, seen) or elsewhere or self._stack.unsettled()
         self.right = self.right and not wrong
         self.requests += seen.result.total
-        back = f" revert_s={run.revert_s:.1f} exposed_s={seen.exposed_s:.2f}" if outcome == REVERTED else ""
-        line = f"fault deploy_{name} {BROKEN if wrong else outcome} {run.seconds:.1f} {seen}{back}{more} runs={runs}"
-        print(f"{line} WRONG: {'; '.join(wrong)}" if wrong else line, flush=True)
+        back = f" revert_s={run.revert_s:.1f} exposed_s={seen.exposed_s:.2f}" if case.outcome == REVERTED else ""
+        outcome = BROKEN if wrong else case.outcome
+        line = f"fault deploy_{case.name} {outcome} {run.seconds:.1f} {seen}{back}{more} runs={runs}"
+        print(f"{line} WRONG: {wrong}" if wrong else line, flush=True)
 
 
 def run() -> bool:
