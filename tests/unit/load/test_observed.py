@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from benchmarks.deploy import load as bench
 from faults import deploy
 from integration.deployed_stack import project_copy
 from load import Request, Result
@@ -62,3 +63,17 @@ def test_faults_can_be_planted(fault, tmp_path):
     copy = project_copy(tmp_path, fault.changes)
     for name in fault.changes:
         compile((copy / name).read_text(encoding="utf-8"), name, "exec")
+
+
+def test_lines_of_the_benchmark(capsys):
+    good, dropped = bench.Change(_seen(), 30.0), bench.Change(_seen(4.0, 5.0), 10.0, 7.5)
+    bench._show({"ours": [good, good], "compose_up": [dropped, dropped]}, {"ours": good, "compose_up": dropped})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "# deploy: requests ours=200, compose_up=200",
+        "bench deploy_failed_requests ours=0 peer=- ratio=- goal=0 met",
+        "bench deploy_failed_requests_vs_compose_up ours=0 peer=4 ratio=0 goal=- -",
+    ]
+    assert "bench deploy_s_vs_compose_up ours=30 peer=10 ratio=3 goal=- -" in lines
+    assert "bench deploy_broken_failed_requests ours=0 peer=- ratio=- goal=0 met" in lines
+    assert "bench deploy_broken_revert_s_vs_compose_up ours=0 peer=7.5 ratio=0 goal=- -" in lines
