@@ -137,6 +137,18 @@ def test_base_images():
     assert plan(services, {"web": "tria-base/python:2"})[0]["web"] != images["web"]
 
 
+def test_what_comes_from_registries():
+    services = {**COMPOSE["services"], "site": {"image": "built/site", "build": "web"}, "cdn": {"image": "built/site"}}
+    base_images = {"web": "python:3.11", "seed": "own/seed:2"}
+
+    def asked(profiles):
+        return _compose.registry_references({"services": services}, profiles, base_images)
+
+    # tria/web is named by no build of this project: somebody else's image
+    assert asked([]) == ["own/seed:2", "postgres:15", "python:3.11", "tria/web"]
+    assert asked(["debug"]) == ["busybox", "own/seed:2", "postgres:15", "python:3.11", "tria/web"]
+
+
 def test_a_context_without_a_hash():
     with pytest.raises(ProductionError) as raised:
         plan({"web": {"build": "elsewhere"}})
