@@ -162,11 +162,8 @@ def plan_images(
     builds: dict[str, dict[str, t.Any]] = {}
     built_as: dict[str, str] = {}  # what the Compose file calls an image -> what this release calls it
     services = active_services(compose, profiles)
-    named = {service["image"] for service in services.values() if "image" in service and not service.get("build")}
-    for name, service in (compose.get("services") or {}).items():
-        context = build_context(service)
-        if context is None or (name not in services and service.get("image") not in named):
-            continue
+    for name, service in _built_services(compose, services).items():
+        context = build_context(service) or ""
         if context not in context_hashes:
             raise ProductionError(name, f"there is no hash of its build context {context}.", "Name it in contexts.")
         recipe = _recipe(service["build"], context, {"BASE_IMAGE": base_images[name]} if name in base_images else {})
@@ -188,10 +185,11 @@ def registry_references(
 ) -> list[str]:
     """The images that `plan_images` takes as they are named: what runs and is not built, and what builds start from."""
     services = active_services(compose, profiles)
-    built = {service.get("image") for service in services.values() if build_context(service)}
-    found = set(base_images.get(name, "") for name in services)
+    built = _built_services(compose, services)
+    ours = {service.get("image") for service in built.values()}
+    found = {base_images.get(name, "") for name in (*services, *built)}
     for name, service in services.items():
-        if not build_context(service) and name not in base_images and service.get("image") not in built:
+        if name not in built and name not in base_images and service.get("image") not in ours:
             found.add(service.get("image", ""))
     return sorted(found - {""})
 
@@ -203,6 +201,16 @@ def _recipe(build: t.Any, context: str, more: dict[str, str]) -> dict[str, t.Any
         "dockerfile": build.get("dockerfile", "Dockerfile"),
         "target": build.get("target", ""),
         "args": {**_arguments(build), **more},
+    }
+
+
+def _built_services(compose: dict[str, t.Any], active: dict[str, dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
+    """The services whose images a release builds: those of `active` that are built, and whose images others of it name."""
+    named = {service["image"] for service in active.values() if "image" in service and not service.get("build")}
+    return {
+        name: service
+        for name, service in (compose.get("services") or {}).items()
+        if build_context(service) is not None and (name in active or service.get("image") in named)
     }
 
 

@@ -107,7 +107,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tria.production.plugins.module_utils import _shipping
+from ansible_collections.tria.production.plugins.module_utils import _lock, _shipping
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -143,7 +143,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**STATES[module.params["state"]](module))
+        with _lock.beating():
+            result = STATES[module.params["state"]](module)
+        module.exit_json(**result)
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**exc.as_result())
     except OSError as exc:

@@ -34,8 +34,9 @@ options:
     description: Compose project name. Needed to resolve.
     type: str
   compose:
-    description: The parsed Compose file, not interpolated. Needed to resolve.
-    type: dict
+    description: The parsed Compose files, not interpolated, in order. Needed to resolve.
+    type: list
+    elements: dict
   profiles:
     description: Compose profiles that are on.
     type: list
@@ -91,7 +92,7 @@ EXAMPLES = r"""
     state: resolved
     root: /opt/tria
     project: tria
-    compose: "{{ lookup('ansible.builtin.file', 'compose.yaml') | from_yaml }}"
+    compose: ["{{ lookup('ansible.builtin.file', 'compose.yaml') | from_yaml }}"]
     env_content: "{{ environment_content }}"
     registries:
       - {url: registry.example.org, username: deployer, password: "{{ vault_registry_password }}"}
@@ -124,7 +125,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tria.production.plugins.module_utils import _compose, _docker, _registry
+from ansible_collections.tria.production.plugins.module_utils import _compose, _docker, _lock, _registry
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
@@ -132,7 +133,7 @@ from ansible_collections.tria.production.plugins.module_utils._releases.store im
 
 def resolved(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
-    compose = _compose.interpolated(given["compose"], given["project"], given["env_content"])
+    compose = _compose.interpolated(_compose.merged(given["compose"]), given["project"], given["env_content"])
     references = _compose.registry_references(compose, given["profiles"], given["base_images"])
     if module.check_mode:
         try:
@@ -160,7 +161,7 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "required": True},
             "root": {"type": "path"},
             "project": {"type": "str"},
-            "compose": {"type": "dict"},
+            "compose": {"type": "list", "elements": "dict"},
             "profiles": {"type": "list", "elements": "str", "default": []},
             "base_images": {"type": "dict", "default": {}},
             "env_content": {"type": "str", "no_log": True},
@@ -184,7 +185,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**STATES[module.params["state"]](module))
+        with _lock.beating():
+            result = STATES[module.params["state"]](module)
+        module.exit_json(**result)
     except (ProductionError, MissingLibrary) as exc:
         module.fail_json(**exc.as_result())
 

@@ -214,7 +214,10 @@ def module(capsys, check_mode=False, **args):
     return ended.value.code, json.loads(out), out
 
 
-COMPOSE = {"services": {"app": {"image": "${REGISTRY:?}/app:1"}, "extra": {"image": "${REGISTRY}/no:1", "profiles": ["x"]}}}
+COMPOSE = [
+    {"services": {"app": {"image": "${REGISTRY:?}/app:1"}}},
+    {"services": {"extra": {"image": "${REGISTRY}/no:1", "profiles": ["x"]}}},
+]
 
 
 def test_the_module(capsys, tmp_path, engine, registry, images):

@@ -147,6 +147,10 @@ def test_what_comes_from_registries():
     # tria/web is named by no build of this project: somebody else's image
     assert asked([]) == ["own/seed:2", "postgres:15", "python:3.11", "tria/web"]
     assert asked(["debug"]) == ["busybox", "own/seed:2", "postgres:15", "python:3.11", "tria/web"]
+    # What a service of another host's profile builds is no registry's, what it is built on may be.
+    services = {"app": {"image": "built/app"}, "maker": {"build": "web", "image": "built/app", "profiles": ["x"]}}
+    base_images = {"maker": "python:3.11"}
+    assert asked([]) == ["python:3.11"]
 
 
 def test_a_context_without_a_hash():

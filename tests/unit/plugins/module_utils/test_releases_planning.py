@@ -301,3 +301,19 @@ def test_nothing_to_go_back_to(project):
     project.deploy()
     with pytest.raises(ProductionError):
         target(project)
+
+
+def test_images_are_pinned(project):
+    assert project.releases.digests() == {}
+    digests = {"postgres:15": "postgres:15@sha256:1", "python:3": "python:3@sha256:2"}
+    pinned = desired(digests=digests, base_images={"web": "python:3"})
+    found = plan(project, pinned)
+    assert found["images"]["db"] == "postgres:15@sha256:1"
+    assert found["build"][0]["args"]["BASE_IMAGE"] == "python:3@sha256:2"
+    project.deploy(wanted=pinned)
+    assert project.releases.digests() == digests
+    project.engine.run_all(pinned)
+    assert planning.plan(project.releases, pinned, project.engine)["action"] == "none"
+    for name in digests:
+        moved = desired(digests={**digests, name: f"{name}@sha256:9"}, base_images={"web": "python:3"})
+        assert planning.plan(project.releases, moved, project.engine)["action"] == "deploy"
