@@ -103,7 +103,8 @@ def _usable(releases: store.Releases, engine: t.Any, release: str) -> tuple[dict
         why = outcome["events"][-1]["why"]
         raise ProductionError(release, f"is {outcome['status']}{': ' + why if why else ''}.", remedy)
     record = releases.record(release)
-    gone = sorted({image for image in record["images"].values() if image and not _docker.image_id(engine, image)})
+    ours = {image for image in record["images"].values() if image and "@" not in image}  # others can be pulled again
+    gone = sorted(image for image in ours if not _docker.image_id(engine, image))
     if gone:
         raise ProductionError(release, f"its images are gone: {', '.join(gone)}.", remedy)
     return record, outcome

@@ -317,3 +317,13 @@ def test_images_are_pinned(project):
     for name in digests:
         moved = desired(digests={**digests, name: f"{name}@sha256:9"}, base_images={"web": "python:3"})
         assert planning.plan(project.releases, moved, project.engine)["action"] == "deploy"
+
+
+def test_a_release_whose_images_can_be_pulled_again(project):
+    pinned = desired(digests={"postgres:15": "postgres:15@sha256:1"})
+    project.engine.images.update({image: f"sha256:{image}" for image in pinned.images.values()})
+    release = project.deploy("20260101T000000Z-000000000001", wanted=pinned)
+    project.deploy("20260102T000000Z-000000000002")
+    del project.engine.images["postgres:15@sha256:1"]
+    found = planning.target(project.releases, project.engine)
+    assert found["release"] == release and found["images"]["db"] == "postgres:15@sha256:1"
