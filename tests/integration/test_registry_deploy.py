@@ -29,8 +29,13 @@ ROLE = """
   gather_facts: false
   any_errors_fatal: true
   serial: "{{ batch | default('100%') }}"
+  environment: "{{ stack_lock.environment | default({}) }}"
   tasks:
-    - ansible.builtin.include_role: {name: tria.production.stack}
+    - ansible.builtin.include_role: {name: tria.production.stack, tasks_from: lock, public: true}
+    - block:
+        - ansible.builtin.include_role: {name: tria.production.stack}
+      always:
+        - ansible.builtin.include_role: {name: tria.production.stack, tasks_from: unlock}
 """
 
 
@@ -134,10 +139,9 @@ def test_a_private_registry(engine, project, registry, images):
     assert status == 0 and not trusted.exists() and not project.root().exists(), output
 
     # An image that is not there stops it before anything is written.
-    trusted.parent.mkdir(parents=True, exist_ok=True)
     status, output = project.deploy()
-    assert status != 0 and f"{reference}: registry {registry.address} does not have it" in output
-    assert trusted.exists() and not project.root().exists()
+    assert status != 0 and f"{reference}: registry {registry.address} does not have it" in output, output
+    assert trusted.exists() and not (project.root() / "releases").exists()
 
     digest = registry.push(engine, images[0], "team/app:latest")
     status, output = project.deploy("-vvv")
@@ -187,7 +191,8 @@ def test_a_base_image_of_a_private_registry(engine, project, registry, images):
     (project.source / "app" / "note").write_text("1")
     project.write({"app": {"build": {"context": "app"}}})
     project.variables["stack_base_images"] = {"app": f"{registry.address}/base:1"}
-    registry.push(engine, images[0], "base:1")
+    status, output = project.deploy()
+    assert status != 0 and f"{registry.address}/base:1: registry {registry.address} does not have it" in output, output
     built = []
     for image in images:
         registry.push(engine, image, "base:1")
