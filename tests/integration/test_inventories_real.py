@@ -20,7 +20,11 @@ from ansible_collections.tria.production.plugins.module_utils._security import e
 from ansible_collections.tria.production.plugins.modules import security_check
 from deployed_stack import EXAMPLE, ROOT
 
-INVENTORIES = ("local", "staging", "prod")
+# Each with one of its hosts; of `hosts`, one of each group.
+INVENTORIES = {
+    "local": "local", "staging": "staging", "prod": "prod",
+    "hosts, data": "hosts", "hosts, app": "hosts", "hosts, edge": "hosts",
+}
 SCHEMA = yaml.safe_load((EXAMPLE / "env.schema.yaml").read_text(encoding="utf-8"))["variables"]
 SECRETS = sorted(name for name, rules in SCHEMA.items() if rules.get("secret"))
 # Values for the secrets that no inventory sets: whoever sets them must be able to rely on their being hidden.
@@ -29,9 +33,10 @@ GIVEN = {name: f"value-of-{name}-0123456789abcdef" for name in SECRETS}
 
 @pytest.fixture(name="render", scope="module")
 def fixture_render(tmp_path_factory):
-    """Renders an inventory as a deploy does, on this machine: (env file, its secrets)."""
+    """Renders an inventory as a deploy does, on this machine, for one of its hosts: its folder has the env file and more."""
 
-    def run(inventory, overrides=None):
+    def run(name, overrides=None):
+        inventory, group = INVENTORIES[name], name.partition(", ")[2] or "stack"
         folder = tmp_path_factory.mktemp(inventory)
         example = ROOT / "inventories" / inventory / "group_vars" / "stack" / "vault.yml.example"
         vault = yaml.safe_load(example.read_text(encoding="utf-8")) if example.exists() else {}
@@ -45,7 +50,9 @@ def fixture_render(tmp_path_factory):
             "environment_dest": str(folder / ".env"),
         }
         hidden = {"content": "{{ stack_secrets | to_json }}", "dest": str(folder / "hidden.json"), "mode": "0600"}
-        files = {"content": "{{ stack_compose_files | to_json }}", "dest": str(folder / "files.json"), "mode": "0600"}
+        stack = "{{ {'files': stack_compose_files, 'profiles': stack_profiles | default([]), " \
+                "'waived': checklist_waivers | default([]) | map(attribute='rule')} | to_json }}"
+        files = {"content": stack, "dest": str(folder / "stack.json"), "mode": "0600"}
         role = {"name": "tria.production.environment"}
         tasks = [
             {"ansible.builtin.include_role": {**role, "tasks_from": "load", "public": True}},
@@ -53,7 +60,7 @@ def fixture_render(tmp_path_factory):
             {"ansible.builtin.copy": files},
             {"ansible.builtin.include_role": {**role, "tasks_from": "render"}},
         ]
-        (folder / "play.yml").write_text(json.dumps([{"hosts": "stack", "gather_facts": False, "tasks": tasks}]))
+        (folder / "play.yml").write_text(json.dumps([{"hosts": f"{group}[0]", "gather_facts": False, "tasks": tasks}]))
         (folder / "vars.json").write_text(json.dumps(values))
         command = [sys.executable, "-m", "ansible", "playbook", str(folder / "play.yml"), "-i",
                    str(ROOT / "inventories" / inventory), "-e", f"@{folder / 'vars.json'}"]
@@ -82,8 +89,10 @@ def test_everything_that_the_schema_calls_secret_is_hidden(render):
 
 
 def test_everything_that_is_asked_for_keeps_the_rules(rendered, tmp_path):
-    """In every inventory, with all profiles, without waivers."""
-    assert violations(rendered, tmp_path) == {}
+    """In every inventory, with all profiles of one host, and without waivers but those of a host among several."""
+    stack = json.loads((rendered / "stack.json").read_text(encoding="utf-8"))
+    assert set(violations(rendered, tmp_path)) == set(stack["waived"])
+    assert not stack["waived"] or set(stack["profiles"]) <= {"data", "app", "edge"}
 
 
 def test_what_an_inventory_asks_too_much_is_found(render, tmp_path):
@@ -93,22 +102,47 @@ def test_what_an_inventory_asks_too_much_is_found(render, tmp_path):
 
 
 def test_the_edge_of_servers_has_tls(render):
-    for inventory, files in {"local": ["compose.yaml"], "prod": ["compose.yaml", "compose.tls.yaml"]}.items():
+    expected = {
+        "local": ["compose.yaml"],
+        "prod": ["compose.yaml", "compose.tls.yaml"],
+        "hosts, app": ["compose.yaml", "compose.hosts.yaml"],
+        "hosts, edge": ["compose.yaml", "compose.hosts.yaml", "compose.hosts.tls.yaml"],
+    }
+    for inventory, files in expected.items():
         _done, folder = render(inventory)
-        assert json.loads((folder / "files.json").read_text(encoding="utf-8")) == files
+        assert json.loads((folder / "stack.json").read_text(encoding="utf-8"))["files"] == files
+
+
+def test_hosts_find_each_other(render):
+    """By their private addresses: the data, the hosts of the application, who may say where a request came from."""
+    variables = {}
+    for group in ("data", "app", "edge"):
+        _done, folder = render(f"hosts, {group}")
+        lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
+        variables[group] = dict(line.partition("=")[::2] for line in lines)
+    assert variables["data"]["DATA_BIND"] == variables["app"]["REDIS_HOST"] == "10.0.0.10"
+    assert "@10.0.0.10:5432/" in variables["app"]["APP_DATABASE_URL"] and "@postgres:5432/" in variables["data"]["DATABASE_URL"]
+    assert variables["edge"]["EDGE_BACKENDS"] == "10.0.0.11:8080,10.0.0.12:8080"
+    assert variables["app"]["EDGE_BIND"] + ":" + variables["app"]["EDGE_PORT"] == "10.0.0.11:8080"
+    assert (variables["app"]["EDGE_TRUSTED_PROXIES"], variables["edge"]["EDGE_TRUSTED_PROXIES"]) == ("10.0.0.20", "")
 
 
 def violations(folder, tmp_path):
     """What the rules have against an inventory's Compose configuration with its env file: rule -> message."""
+    stack = json.loads((folder / "stack.json").read_text(encoding="utf-8"))
+    spread = set(stack["profiles"]) & {"data", "app", "edge"}  # a host among several runs nothing but its own
     project = pathlib.Path(shutil.copytree(EXAMPLE, tmp_path / "tria"))
     shutil.copy(folder / ".env", project / ".env")
-    services = yaml.safe_load((project / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = {}
+    for name in stack["files"]:
+        for service, one in yaml.safe_load((project / name).read_text(encoding="utf-8"))["services"].items():
+            services.setdefault(service, {}).update(one)
     # A release names the images that it built by their content.
     built = {name: {"image": f"tria/{name}:0123456789ab"} for name, one in services.items() if "$" in one["image"]}
     (project / "compose.release.yaml").write_text(json.dumps({"services": built}), encoding="utf-8")
     options = {name: option.get("default") for name, option in security_check.argument_spec().items()}
-    options.update(areas=["compose"], project_src=str(project), project_name="tria", profiles=["*"], fail_on="never",
-                   files=[*json.loads((folder / "files.json").read_text(encoding="utf-8")), "compose.release.yaml"])
+    options.update(areas=["compose"], project_src=str(project), project_name="tria", fail_on="never",
+                   profiles=stack["profiles"] if spread else ["*"], files=[*stack["files"], "compose.release.yaml"])
     results = engine.check(options)["results"]
     assert len(results) > 20
     return {row["data"]["rule"]: row["message"] for row in results if row["status"] in ("fail", "warn", "error")}
