@@ -14,10 +14,10 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy checklist validate status history backup restore destroy venv lint sanity unit setup app integration molecule test test-all bench faults clean
+.PHONY: help deploy checklist validate status history backup restore destroy venv lint sanity unit setup app integration molecule molecule-hosts test test-all bench faults clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 deploy: venv ## Provision Docker, deploy the stack of INVENTORY (default inventories/local), pass all gates
 	ansible-playbook playbooks/deploy.yml -i $(INVENTORY) $(ARGS)
@@ -58,7 +58,7 @@ $(COLLECTION):
 
 test: lint sanity unit app integration molecule ## Everything that proves it
 
-test-all: test ## The slow suites too
+test-all: test molecule-hosts ## The slow suites too
 
 lint: venv ## ansible-lint, profile production; antsibull-docs; workflows and templates for CI
 	ansible-lint --offline --profile production
@@ -90,6 +90,9 @@ integration: setup ## Tests against real services, and whole deploys with plante
 
 molecule: venv ## A host of its own: deploy, again, verify
 	molecule test
+
+molecule-hosts: setup ## Four hosts: deploy, again, a release that fails on one of them, verify
+	molecule test --scenario-name hosts
 
 bench: setup ## Benchmarks beside their peers (ONLY=readiness: that suite alone; ROUNDS=10)
 	python tests/benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
