@@ -168,9 +168,10 @@ def _setting(assignment: str, text: str) -> str:
     return literal(text)
 
 
-def drop(server: Server, name: str, deadline: Deadline) -> None:
-    """Drops a database, if it is there. Fails while somebody is connected to it: then it is not a dead run's."""
-    server.script(f"DROP DATABASE IF EXISTS {quoted(name)};\n", deadline)
+def drop(server: Server, name: str, deadline: Deadline, ours: bool = False) -> None:
+    """Drops a database, if it is there. Fails while somebody is connected to it, unless it is known to be `ours`."""
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(name)};\n" if ours else ""
+    server.script(f"{end}DROP DATABASE IF EXISTS {quoted(name)};\n", deadline)
 
 
 def swap(server: Server, databases: State, names: tuple[str, str, str], deadline: Deadline) -> None:

@@ -240,7 +240,7 @@ class Restore:
             oids = databases.state(self.server, self.dbname, deadline).oids
             if self.before in oids and self.restoring not in oids:
                 self.end.swapped = self.before
-            databases.drop(self.server, self.restoring, deadline)
+            databases.drop(self.server, self.restoring, deadline, ours=True)
             lock.record({})  # or the next run would take a database of that name for ours
         except (ProductionError, process.TimedOut) as exc:
             self.end.left_behind.append(f"but {self.restoring} may be left until the next run removes it: {exc}")
