@@ -38,6 +38,8 @@ _OTHERWISE = {
     ("stack_rollout", "state", "finished"): "taking away what was replaced by release",
     ("stack_rollout", "state", "reverted"): "going back to release",
 }
+# What is another thing in check mode, not the same without writing.
+_ONLY_CHECKED = {"restoring database": "verifying a backup of database"}
 _MOST = 8  # names in a line
 _NAMELESS = {"starting the services of": "starting services", "waiting for": "waiting until everything is ready"}
 
@@ -75,6 +77,8 @@ def doing(task: t.Any, host: t.Any, play: t.Any) -> Doing:
     for (name, key, value), other in _OTHERWISE.items():
         if name == module and task.args.get(key) == value:
             verb = other
+    if task.check_mode:
+        verb = _ONLY_CHECKED.get(verb, verb)
     if task.no_log or not option or option not in task.args:
         return Doing(verb)
     try:

@@ -250,7 +250,8 @@ class Restore:
     ) -> dict[str, t.Any]:
         record, before = chosen.record, self.before if state.live else None
         verb, now = ("was restored", "is now") if done else ("would be restored", "would become")
-        words = [f"{self.source.name} {verb} from {chosen.path}, made at {record.created_at}."]
+        label = f" ({record.label})" if record.label else ""
+        words = [f"{self.source.name} {verb} from {chosen.path}, made at {record.created_at}{label}."]
         if made:
             words.append(f"Roles that were missing, made without a password: {', '.join(made)}.")
         if before:
