@@ -25,8 +25,8 @@ description:
     one, C(<dbname>_restoring), and gives that the name in one transaction. Whatever stops the run before, the running
     database is as it was and what was half-restored is dropped, by the next run when this one was killed.
   - At the swap, sessions of the database are ended, idle ones at once, others after a second. Who connects meanwhile
-    waits, and gets the restored database; that takes a superuser, else such connections may fail. The database as it was
-    stays as C(<dbname>_before_<time>) until somebody drops it.
+    waits, and gets the restored database; that takes a superuser, else such connections may fail. The database as it
+    was stays as C(<dbname>_before_<time>) until somebody drops it.
   - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
     Roles that the backup knows and the server does not are made, without a password; others are not touched.
   - Nothing secret is put on a command line, into the result or into the manifest.

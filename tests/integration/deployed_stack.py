@@ -157,16 +157,19 @@ class DeployedStack:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()
 
-    def sql(self, statement: str) -> list[tuple]:
-        """Run a statement in the stack's database; returns the rows of a query."""
+    def sql(self, statement: str, dbname: str = "tria_aibpo", autocommit: bool = False) -> list[tuple]:
+        """Run a statement in the stack's database, or in another one beside it; returns the rows of a query."""
         with _docker.connect() as engine:
             address = _docker.service_address(engine, self.name, "postgres")
         password = self.secrets()["postgres_password"]
-        connection = psycopg2.connect(host=address, user="tria_admin", password=password, dbname="tria_aibpo")
+        connection = psycopg2.connect(host=address, user="tria_admin", password=password, dbname=dbname)
+        connection.autocommit = autocommit
         try:
-            with connection, connection.cursor() as cursor:
+            with connection.cursor() as cursor:
                 cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
+                rows = cursor.fetchall() if cursor.description else []
+            connection.commit()
+            return rows
         finally:
             connection.close()
 

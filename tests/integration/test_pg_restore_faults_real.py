@@ -241,7 +241,8 @@ def test_rows_never_get_into_an_error(tmp_path: pathlib.Path, target: Postgres) 
     target.psql("CREATE DATABASE strict", dbname="postgres")
     target.psql("CREATE TABLE list AS SELECT 'personal' AS name", dbname="strict")
     target.psql(
-        "CREATE FUNCTION good(text) RETURNS bool LANGUAGE sql AS $$ SELECT $1 = coalesce(current_setting('my.name', true), '') $$;"
+        "CREATE FUNCTION good(text) RETURNS bool LANGUAGE sql"
+        " AS $$ SELECT $1 = coalesce(current_setting('my.name', true), '') $$;"
         " SET my.name = 'personal'; ALTER TABLE list ADD CHECK (good(name))",
         dbname="strict",
     )

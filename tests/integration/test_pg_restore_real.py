@@ -145,7 +145,9 @@ def test_the_newest_is_restored_unless_another_is_named(run: t.Any, restore: t.A
     target.psql("DROP TABLE marks")
 
 
-def test_check_mode_verifies_and_changes_nothing(run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path) -> None:
+def test_check_mode_verifies_and_changes_nothing(
+    run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path
+) -> None:
     made = run()["backup"]
     (dest / ".pg_backup.lock").unlink()
     before = [target.databases(), sorted(dest.iterdir())]
@@ -227,7 +229,9 @@ class Clients:
             thread.join()
 
 
-def test_who_connects_during_the_swap_waits_and_gets_the_restored_one(run: t.Any, restore: t.Any, target: Postgres) -> None:
+def test_who_connects_during_the_swap_waits_and_gets_the_restored_one(
+    run: t.Any, restore: t.Any, target: Postgres
+) -> None:
     target.psql("CREATE TABLE marks AS SELECT 'then' AS mark")
     run()
     target.psql("UPDATE marks SET mark = 'now'")
@@ -264,10 +268,12 @@ def test_roles_that_are_missing_are_made_and_no_other_is_touched(
         other.psql("CREATE ROLE app LOGIN CONNECTION LIMIT 3 PASSWORD 'of its own'; CREATE TABLE here (n int)")
         verifier = other.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")
         refused = run(server=other, state="restored", backup=made["path"])
-        assert refused["failed"] and "foreign=true" in refused["remedy"] and other.value("SELECT count(*) FROM here") == "0"
+        assert refused["failed"] and "foreign=true" in refused["remedy"]
+        assert other.value("SELECT count(*) FROM here") == "0"
         result = run(server=other, state="restored", backup=made["path"], foreign=True)
         assert result["changed"], result
-        assert sorted(result["restored"]["roles"]) == ['odd "owner" x', "reporting"] and "without a password" in result["msg"]
+        assert sorted(result["restored"]["roles"]) == ['odd "owner" x', "reporting"]
+        assert "without a password" in result["msg"]
         assert other.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'") == verifier
         assert other.value("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'app'") == "3"
         assert other.value("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'days'") == 'odd "owner" x'
@@ -284,7 +290,8 @@ def test_a_role_that_nothing_makes_is_named(
     try:
         before = other.databases()
         result = run(server=other, state="restored", backup=made["path"], foreign=True)
-        assert result["failed"] and 'role "odd "owner" x" does not exist' in result["cause"] and "globals" in result["remedy"]
+        assert result["failed"] and "globals" in result["remedy"]
+        assert 'role "odd "owner" x" does not exist' in result["cause"]
         assert other.databases() == before
     finally:
         other.remove()
@@ -303,7 +310,8 @@ def test_a_database_that_is_gone(run: t.Any, target: Postgres) -> None:
 
 def test_other_encodings_and_the_longest_name(run: t.Any, restore: t.Any, target: Postgres) -> None:
     name = "ü" * 31 + "x"  # 63 bytes
-    target.psql(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING LATIN1 LC_COLLATE "C" LC_CTYPE "C"', dbname="postgres")
+    kind = 'ENCODING LATIN1 LC_COLLATE "C" LC_CTYPE "C"'
+    target.psql(f'CREATE DATABASE "{name}" TEMPLATE template0 {kind}', dbname="postgres")
     target.psql("CREATE TABLE words AS SELECT 'größer'::text AS word", dbname=name)
     run(dbname=name)
     target.psql("UPDATE words SET word = 'kleiner'", dbname=name)

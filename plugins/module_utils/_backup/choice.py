@@ -86,4 +86,5 @@ def _major(version: str) -> int:
 
 
 def _words(source: dict[str, t.Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted(source.items()) if value is not None) or "the local server"
+    said = [f"{key} {value}" for key, value in sorted(source.items()) if value is not None]
+    return ", ".join(said) or "the local server"

@@ -31,7 +31,8 @@ SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
     'max_wal_bytes', pg_size_bytes(current_setting('max_wal_size')),
-    'data_directory', CASE WHEN pg_has_role('pg_read_all_settings', 'MEMBER') THEN current_setting('data_directory') END,
+    'data_directory',
+        CASE WHEN pg_has_role('pg_read_all_settings', 'MEMBER') THEN current_setting('data_directory') END,
     'roles', (SELECT json_agg(rolname) FROM pg_roles),
     'oids', (SELECT json_object_agg(datname, oid::text) FROM pg_database),
     'live', (
@@ -131,7 +132,6 @@ def create_statement(name: str, live: dict[str, t.Any] | None) -> str:
         words += [f"OWNER {quoted(live['owner'])}", f"ENCODING {literal(live['encoding'])}"]
         if live["location"]:  # the server's own needs no word, and to say it takes a right to it
             words.append(f"TABLESPACE {quoted(live['tablespace'])}")
-        words.append(f"CONNECTION LIMIT {attributes['datconnlimit']:d}")
         words += [f"LC_COLLATE {literal(attributes['datcollate'])}", f"LC_CTYPE {literal(attributes['datctype'])}"]
         provider = _PROVIDERS[attributes.get("datlocprovider", "c")]
         locale = attributes.get("datlocale") or attributes.get("daticulocale")
@@ -143,10 +143,11 @@ def create_statement(name: str, live: dict[str, t.Any] | None) -> str:
 
 
 def property_statements(name: str, live: dict[str, t.Any] | None) -> list[str]:
-    """Gives the database the grants and settings of `live`; pg_restore leaves them to who makes a database."""
+    """Gives the database the limit, grants and settings of `live`; pg_restore leaves them to who makes a database."""
     if not live:
         return []
-    statements, database = [], quoted(name)
+    database = quoted(name)
+    statements = [f"ALTER DATABASE {database} CONNECTION LIMIT {live['attributes']['datconnlimit']:d}"]
     if live["grants"] is not None:
         statements.append(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC, {quoted(live['owner'])}")
     for grant in live["grants"] or []:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a run begins and how it is given up: its server, its end, what a killed one before left. Private to the collection."""
+"""How a run begins and is given up: its server, its end, what a killed one before left. Private to the collection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 
 @contextlib.contextmanager
 def given_up(options: dict[str, t.Any], state: t.Callable[[], str]) -> t.Iterator[None]:
-    """Turns what stops a run into `ProductionError`; `state` says how everything is left, now that it was cleaned up."""
+    """Turns what stops a run into `ProductionError`; `state` says how everything is left, after the clean-up."""
     try:
         with process.stop_signals():
             yield

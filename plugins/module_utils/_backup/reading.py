@@ -44,7 +44,8 @@ def contents(source: Server, path: str, compression: str, deadline: Deadline) ->
 
 def read_fully(source: Server, feed: t.Iterator[bytes], deadline: Deadline) -> None:
     """Every byte of `feed` (`archive.checked_chunks`) through pg_restore, which must find all entries."""
-    fed_to(source, ["pg_restore", "--format=custom", "--file=/dev/null"], feed, deadline, "the dump cannot be read back")
+    argv = ["pg_restore", "--format=custom", "--file=/dev/null"]
+    fed_to(source, argv, feed, deadline, "the dump cannot be read back")
 
 
 def fed_to(source: Server, argv: list[str], feed: t.Iterator[bytes], deadline: Deadline, failure: str) -> None:

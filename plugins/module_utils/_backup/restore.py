@@ -92,7 +92,7 @@ class Restore:
         chosen = self._choose(self._state())  # before the lock: a wrong password leaves no folder behind
         with Lock(self.dest) as lock:
             guard.clean_up_after(self.server, self.dest, lock.unfinished, self.deadline)
-            lock.record({})
+            lock.record({"pid": os.getpid()})
             state = self._state()
             self._require_free_name(state)
             self._verify(chosen)
@@ -100,9 +100,9 @@ class Restore:
             made, statements = self._missing_roles(chosen, state)
             record = {"application_name": self.source.application_name, "restoring": self.restoring}
             lock.record({"pid": os.getpid(), "source": self.source.identity, **record})
-            if statements:
-                self.server.script("BEGIN;\n" + "\n".join(statements) + "\nCOMMIT;\n", self.deadline)
             with self._undone_on_failure(lock):
+                if statements:
+                    self.server.script("BEGIN;\n" + "\n".join(statements) + "\nCOMMIT;\n", self.deadline)
                 size = self._load(chosen, state)
                 swapping = time.monotonic()
                 self._swap()
@@ -170,7 +170,8 @@ class Restore:
         if not elsewhere:
             need += min(record.database_size_bytes, state.max_wal_bytes)  # what is loaded goes through the log first
         if free is not None and free < need:
-            earlier = [name for name in sorted(state.oids) if name.startswith(databases.beside(self.dbname, "_before_"))]
+            kept = databases.beside(self.dbname, "_before_")
+            earlier = [name for name in sorted(state.oids) if name.startswith(kept)]
             raise ProductionError(
                 self.source.name,
                 f"{place} has {free / (1 << 20):.1f} MiB free, to restore is expected to take"
@@ -205,8 +206,6 @@ class Restore:
             argv.append(f"--dbname={conninfo(self.restoring)}")
             reading.fed_to(target, argv, self._feed(chosen), self.deadline, "the dump cannot be restored")
         target.script("ANALYZE;\n", self.deadline)  # else the first queries would be planned without knowing a thing
-        properties = databases.property_statements(self.restoring, state.live)
-        self.server.script("".join(f"{each};\n" for each in properties), self.deadline)
         facts = target.facts(self.deadline)
         if facts.tables != chosen.record.tables:
             raise ProductionError(
@@ -214,6 +213,8 @@ class Restore:
                 f"has {chosen.record.tables} tables, {facts.tables} were restored.",
                 "See the server's log, and report this as a bug.",
             )
+        properties = databases.property_statements(self.restoring, state.live)
+        self.server.script("".join(f"{each};\n" for each in properties), self.deadline)
         return facts.database_size_bytes
 
     def _swap(self) -> None:
