@@ -84,6 +84,14 @@ def test_a_known_task_says_what_it_does_and_on_what(plays: Plays) -> None:
     assert done.output.count("  ~ here: Sleep well") == 2 and "never" not in done.output
 
 
+@pytest.mark.parametrize(
+    ("options", "said"), [((), "restoring database"), (("--check",), "verifying a backup of database")]
+)
+def test_a_restore_is_no_backup(plays: Plays, options: tuple[str, ...], said: str) -> None:
+    done = plays.run([sleep(1.5, "pg_backup", state="restored", name="x")], options=options, TRIA_VIEW_PROGRESS="1")
+    assert f"  … {said}" in [re.sub(STAMP, "", line) for line in words(done.output)]
+
+
 def left_behind(port: int) -> list[pathlib.Path]:
     """Files of a wait for this port; others may be waiting as well."""
     found = []
