@@ -14,7 +14,7 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy checklist validate status history backup restore destroy venv lint sanity unit setup app integration molecule molecule-hosts test test-all bench faults clean
+.PHONY: help deploy checklist validate status history rollback backup restore destroy venv lint sanity unit setup app integration molecule molecule-hosts test test-all bench faults clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ status: venv ## Show the release, containers and health of the stack
 
 history: venv ## Show the releases of the stack, and which of them can be gone back to
 	ansible-playbook playbooks/history.yml -i $(INVENTORY) $(ARGS)
+
+rollback: venv ## Go back to the last good release (ARGS="-e release=<one of history>" for another)
+	ansible-playbook playbooks/rollback.yml -i $(INVENTORY) $(ARGS)
 
 backup: venv ## Back up the database of the stack
 	ansible-playbook playbooks/backup.yml -i $(INVENTORY) $(ARGS)
