@@ -21,6 +21,7 @@ import typing as t
 
 from load.client import Ask, Client
 
+_BEHIND = 1.0  # s
 _Row = tuple[float, float, str, str]
 
 
@@ -28,8 +29,9 @@ class Generator:
     """`connections` clients, each in a thread of its own.
 
     With a `rate` (requests a second, of all clients together) every request has a moment at which it is due, and its
-    time counts from then: a server that holds one request up holds up the next ones too. Without, a client asks again
-    as soon as it has its answer.
+    time counts from then: a server that holds one request up holds up the next ones too. A client that is further behind
+    than `_BEHIND` leaves out the rest, so that a rate that is too high shows as few requests, not as endless times.
+    Without a rate a client asks again as soon as it has its answer.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Generator:
         return {"begun": begun, "ended": ended, "requests": self._rows}
 
     def _work(self, number: int, client: Client, begun: float) -> None:
-        for turn in itertools.count():
-            due = begun + (turn * len(self._clients) + number) / self._rate if self._rate else time.monotonic()
+        interval = len(self._clients) / self._rate if self._rate else 0.0
+        due = begun + interval * number / len(self._clients)
+        while True:
+            due = max(due, time.monotonic() - (_BEHIND if self._rate else 0.0))
             if self._stop.wait(max(0.0, due - time.monotonic())):
                 break
             with self._next:
@@ -76,6 +80,7 @@ class Generator:
                 ask = next(self._asks)
             failure, repeated = client.ask(ask)
             self._rows.append((due, time.monotonic() - due, failure, repeated))
+            due += interval
         client.close()
 
 

@@ -18,7 +18,7 @@ from ansible_collections.tria.production.plugins.module_utils import _docker
 from integration.deployed_stack import DeployedStack, Run
 from load import Ask, Load, Result
 
-_CONNECTIONS, _RATE = 8, 200.0  # requests a second
+_CONNECTIONS, _RATE = 8, 100.0  # requests a second: a deploy beside them needs the processors too
 _BEFORE, _AFTER = 3.0, 2.0  # s of load around a change
 _READY = "/api/v1/health/readiness"
 _LIVE = Ask("/health", expect='"alive"')

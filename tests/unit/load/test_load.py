@@ -164,6 +164,17 @@ def test_a_rate_is_kept_and_a_stall_counts_for_all_that_had_to_wait():
     assert result.longest_gap_s > 0.4
 
 
+def test_a_rate_that_is_too_high_leaves_requests_out():
+    def handle(connection, _closing):
+        while _request(connection):
+            time.sleep(0.1)
+            connection.sendall(_GOOD)
+
+    with servers.server(handle) as port:
+        result = _load(port, 1000, rate=200, connections=1, seconds=4)
+    assert 0 < result.total < 50 and 1000 < result.percentile_ms(100) < 3000
+
+
 def test_it_ends_when_told_and_when_its_time_is_over():
     with _answering(None) as port:
         with Load(f"http://127.0.0.1:{port}", rate=50) as load:
