@@ -4,7 +4,7 @@
 
 """An application that somebody else might have written: HTTP, long requests, WebSockets, faults by its environment.
 
-Runs in a container. SIGTERM ends it once its requests and WebSockets have ended; new connections are refused from then on.
+Runs in a container. SIGTERM ends it once its requests and WebSockets have ended; until then it takes no new ones.
 """
 
 import asyncio

@@ -157,7 +157,8 @@ class Project:
         source.write_text(yaml.safe_dump(compose))
         with tarfile.open(archive, "w") as tar:
             tar.add(source, "compose.yaml")
-        staging.stage(Releases(str(self.root)), release, desired, staging.Origin(str(archive), offline=True, deploy="d1"))
+        origin = staging.Origin(str(archive), offline=True, deploy="d1")
+        staging.stage(Releases(str(self.root)), release, desired, origin)
         return release
 
     # --- the module ---------------------------------------------------------------------------------------------------
@@ -170,14 +171,15 @@ class Project:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         environment["PATH"] = f"{self.folder}/bin{os.pathsep}{os.environ['PATH']}"
         environment.update({name: options.pop(name) for name in list(options) if name.isupper()})
-        arguments = {"state": state, "root": str(self.root), "release": release, "deploy": "d1", "timeout": 15, **options}
-        arguments["_ansible_check_mode"] = check
+        arguments = {"state": state, "root": str(self.root), "release": release, "deploy": "d1", "timeout": 15}
+        arguments.update(options, _ansible_check_mode=check)
         file = self.folder / f"args-{uuid.uuid4().hex}.json"
         file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
         argv = ["-m", MODULE] if kill_before is None else [KILLED, str(kill_before), str(self.folder / "deeds")]
         (self.folder / "deeds").unlink(missing_ok=True)
         return subprocess.Popen(
-            [sys.executable, *argv, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [sys.executable, *argv, str(file)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )
 
     def deeds(self):
@@ -241,20 +243,24 @@ class Project:
         del record["services"], record["format"]
         (folder / "release.json").write_text(json.dumps(record))
         (folder / "rendered.json").unlink()
-        overlay = {"services": {name: {"image": image, "pull_policy": "never"} for name, image in record["images"].items()}}
+        images = record["images"].items()
+        overlay = {"services": {name: {"image": image, "pull_policy": "never"} for name, image in images}}
         compose = yaml.safe_load((folder / "compose.yaml").read_text())
-        (self.folder / "nginx-legacy.conf").write_text(NGINX.replace("UPSTREAM", 'map "" $app { default app:8000; }'))
+        by_name = NGINX.replace("UPSTREAM", 'map "" $app { default app:8000; }')
+        (self.folder / "nginx-legacy.conf").write_text(by_name)
         compose["services"]["edge"]["volumes"] = [f"{self.folder}/nginx-legacy.conf:/etc/nginx/nginx.conf:ro"]
         (folder / "compose.yaml").write_text(yaml.safe_dump(compose))
         (folder / OVERLAY).write_text(json.dumps(overlay))
-        argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder), "-f", str(folder / "compose.yaml")]
-        subprocess.run([*argv, "-f", str(folder / OVERLAY), "up", "-d", "--wait"], check=True, capture_output=True)
+        argv = ["docker", "compose", "-p", self.name, "--project-directory", str(folder)]
+        argv += ["-f", str(folder / "compose.yaml"), "-f", str(folder / OVERLAY)]
+        subprocess.run([*argv, "up", "-d", "--wait"], check=True, capture_output=True)
         self.commit(release)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def containers(self, service=None):
-        labels = [f"com.docker.compose.project={self.name}"] + ([f"com.docker.compose.service={service}"] if service else [])
+        labels = [f"com.docker.compose.project={self.name}"]
+        labels += [f"com.docker.compose.service={service}"] if service else []
         return self.engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
 
     def versions(self):
@@ -287,8 +293,8 @@ class WebSocket:
     def __init__(self, port):
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=5)
         key = base64.b64encode(os.urandom(16)).decode()
-        head = f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-        self._sock.sendall(f"{head}Sec-WebSocket-Version: 13\r\n\r\n".encode())
+        head = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self._sock.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
         self._stream = self._sock.makefile("rb")
         assert b"101" in self._stream.readline()
         while self._stream.readline().strip():

@@ -108,7 +108,8 @@ def test_going_back_after_the_switch(running):
     release = running.stage(2)
     with Load(running.url, rate=RATE) as load:
         running.done("present", release)
-        result = running.done("reverted", running.first, verify=[{"name": "home", "http": {"url": "http://{edge}:8080/"}}])
+        verify = [{"name": "home", "http": {"url": "http://{edge}:8080/"}}]
+        result = running.done("reverted", running.first, verify=verify)
         told = load.stop()
     assert told.failed == 0, told.kinds
     assert result["services"]["app"]["action"] == "switched" and result["switched_at"]
@@ -181,7 +182,8 @@ def test_one_that_dies_before_it_is_ready(running):
 
 
 def test_a_smoke_test_that_fails(running):
-    running.app["x-rollout"]["smoke"] = [{"name": "direct", "http": {"url": "http://{address}:8000/", "contains": "version 3"}}]
+    asked = {"url": "http://{address}:8000/", "contains": "version 3"}
+    running.app["x-rollout"]["smoke"] = [{"name": "direct", "http": asked}]
     error = broken(running, running.stage(2), culprit=f"direct ({running.name}-app-2)")
     assert "version 3" in error["cause"]
 
@@ -259,7 +261,7 @@ def test_long_requests_and_websockets_have_their_grace(running):
 def test_a_one_shot_runs_first_and_its_failure_ends_it(running):
     services = running.compose["services"]
     services["prepare"] = {
-        "image": running.app["image"], "command": ["sh", "-c", "echo prepared"], "restart": "no", "environment": {"A": "1"},
+        "image": running.app["image"], "command": ["sh", "-c", "echo prepared"], "restart": "no",
     }
     running.app["depends_on"] = {"prepare": {"condition": "service_completed_successfully"}}
     good = running.stage(1)
@@ -273,7 +275,8 @@ def test_a_one_shot_runs_first_and_its_failure_ends_it(running):
 
 
 def test_what_belongs_to_no_service_is_removed(running):
-    running.compose["services"]["extra"] = {"image": running.app["image"], "command": ["sleep", "600"], "stop_grace_period": "0s"}
+    extra = {"image": running.app["image"], "command": ["sleep", "600"], "stop_grace_period": "0s"}
+    running.compose["services"]["extra"] = extra
     second = running.stage(2)
     running.deploy(second)
     assert len(running.containers("extra")) == 1
