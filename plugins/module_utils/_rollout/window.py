@@ -11,7 +11,7 @@ import queue
 import time
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _probes
+from ansible_collections.tria.production.plugins.module_utils import _probes, _result
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._probes._base import Cancelled, Session, Target
 from ansible_collections.tria.production.plugins.module_utils._probes._pool import Pool
@@ -125,7 +125,7 @@ class Window:
     def _take(self, target: Target, seen: _probes.Observation) -> None:
         if target is not self._containers:
             self.figures.add(seen)
-        elif not seen.good:
+        elif seen.status == _result.FAIL:  # an Engine that is too busy to answer says nothing of them
             raise self._error(f"after the switch {seen.message}.")
 
     def _error(self, cause: str) -> ProductionError:

@@ -63,6 +63,14 @@ def test_good_ones():
     assert judge(container("exited"), one_shot=True) is None
 
 
+def test_labels_choose_among_the_containers():
+    new, old = container(number=2), container(number=1)
+    new["Config"]["Labels"]["shop.generation"] = "2"
+    asked = [{}, {"shop.generation": 2}, {"shop.generation": ""}, {"shop.generation": "2", "shop.colour": "blue"}]
+    chosen = [[one["Id"] for one in (new, old) if _compose.has_labels(one, labels)] for labels in asked]
+    assert chosen == [["id2", "id1"], ["id2"], ["id1"], []]
+
+
 def test_one_shot_faults():
     assert judge(container("exited", ExitCode=1), one_shot=True).permanent
     assert not judge(container(), one_shot=True).permanent

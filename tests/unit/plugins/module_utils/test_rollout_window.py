@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._probes._base import Target
 from ansible_collections.tria.production.plugins.module_utils._probes._observation import Observation
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Service
-from ansible_collections.tria.production.plugins.module_utils._rollout.window import Figures
+from ansible_collections.tria.production.plugins.module_utils._rollout.window import Figures, Window
 
 
 def figures(good, bad=0, planned=100, ms=10.0, **budgets):
@@ -64,3 +66,12 @@ def test_figures():
     for number in range(1, 101):
         made.add(Observation("pass", "", duration_ms=float(number)))
     assert made.as_dict() == {"requests": 100, "failed": 0, "p95_ms": 95.0}
+
+
+def test_a_look_that_was_not_possible_says_nothing_of_the_new_containers():
+    containers = Target("app", "container", {}, "Container")
+    window = Window(None, Service("app", "image", "definition"), containers, [])
+    window._take(containers, Observation("pass", ""))
+    window._take(containers, Observation("error", "Docker Engine: does not answer"))
+    with pytest.raises(ProductionError, match="app: after the switch container shop-app-2 has ended"):
+        window._take(containers, Observation("fail", "container shop-app-2 has ended"))
