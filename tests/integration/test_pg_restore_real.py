@@ -248,6 +248,21 @@ def test_who_connects_during_the_swap_waits_and_gets_the_restored_one(
     target.psql("DROP TABLE marks")
 
 
+def test_somebody_who_keeps_the_list_of_databases_from_being_locked(
+    run: t.Any, restore: t.Any, target: Postgres
+) -> None:
+    run()
+    target.psql("CREATE TABLE later (n int)")
+    with target.tool("psql", "-XAtq", dbname="template1", stdin=subprocess.PIPE) as session:
+        session.stdin.write(b"BEGIN; SELECT count(*) > 0 FROM pg_database;\n")  # as a dump of another database does
+        session.stdin.flush()
+        assert session.stdout.readline() == b"t\n"
+        result = restore()
+        _out, err = session.communicate(b"COMMIT;\n", timeout=30)
+    assert result.get("changed") and result["restored"]["swap_s"] > 4 and not err, result
+    assert target.value("SELECT to_regclass('later') IS NULL") == "t"
+
+
 def test_a_session_that_never_ends_its_transaction_is_ended(run: t.Any, restore: t.Any, target: Postgres) -> None:
     run()
     with target.tool("psql", "-XAtq", stdin=subprocess.PIPE) as session:
