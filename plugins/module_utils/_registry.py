@@ -4,8 +4,8 @@
 
 """Images of registries, through the host's own Engine: which digest a name has now, and pulling it. Private.
 
-The Engine talks to the registries, so its own settings say which authorities it trusts (`/etc/docker/certs.d`) and which
-registries may do without TLS. A login goes with each request and is stored nowhere.
+The Engine talks to the registries, so its own settings say which authorities it trusts (`/etc/docker/certs.d`) and
+which registries may do without TLS. A login goes with each request and is stored nowhere.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def host_of(image: str) -> str:
 
 
 class Logins:
-    """Who this host is to each registry, from `[{url, username, password}]`; of several for one host the last counts."""
+    """Who this host is to each registry, from `[{url, username, password}]`; the last one for a host counts."""
 
     def __init__(self, registries: t.Iterable[dict[str, t.Any]]) -> None:
         self._by_host = {_host_of_url(one["url"]): one for one in registries if one.get("username")}
@@ -169,7 +169,7 @@ def _asking(image: str, logins: Logins, ask: t.Callable[[], t.Any]) -> t.Any:
 
 
 def _for_each(job: t.Callable[[str], t.Any], items: t.Sequence[str], timeout: float) -> dict[str, t.Any]:
-    """`{item: job(item)}`, several at a time. The first failure ends it, whatever the others wait for; so does the time."""
+    """`{item: job(item)}`, several at a time. The first failure ends it, whatever the others do; so does the time."""
     outcomes: queue.SimpleQueue[tuple[str, t.Any, Exception | None]] = queue.SimpleQueue()
 
     def run(item: str) -> None:
@@ -201,7 +201,8 @@ def _for_each(job: t.Callable[[str], t.Any], items: t.Sequence[str], timeout: fl
         waiting = [item for item in items if item not in done]
         hosts = ", ".join(sorted({host_of(item) for item in waiting}))
         remedy = "Find what slows the way there down, or allow more time (stack_pull_timeout)."
-        raise RegistryError(", ".join(waiting), "unreachable", f"registry {hosts} did not give it within {timeout:.0f} s.", remedy)
+        cause = f"registry {hosts} did not give it within {timeout:.0f} s."
+        raise RegistryError(", ".join(waiting), "unreachable", cause, remedy)
     return done
 
 

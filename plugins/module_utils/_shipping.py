@@ -73,7 +73,8 @@ def save(images: t.Sequence[str], layers: t.Iterable[str], architecture: str, pa
 
 def _refuse_other(client: t.Any, image: str, architecture: str) -> None:
     if not _docker.image_id(client, image):
-        raise ProductionError(image, "is not on the host that builds.", "Deploy there first, or set stack_builder to a host that has it.")
+        remedy = "Deploy there first, or set stack_builder to a host that has it."
+        raise ProductionError(image, "is not on the host that builds.", remedy)
     own = client.inspect_image(image)["Architecture"]
     if own != architecture:
         remedy = "Set stack_builder to a host of that architecture for it, or stack_ship_images to false."
@@ -126,6 +127,6 @@ def load(images: t.Sequence[str], path: str) -> dict[str, t.Any]:
             failures = [told["error"] for told in client.load_image(stream) if "error" in told]
         missing = [image for image in images if not _docker.image_id(client, image)]
     if failures or missing:
-        remedy = "Layers that were removed meanwhile are sent by the next deploy; see the Engine's log for anything else."
+        remedy = "Layers that were removed meanwhile are sent by the next deploy; for anything else see the Engine's log."
         raise ProductionError(", ".join(missing or images), f"could not be loaded: {' '.join(failures)}", remedy)
     return {"changed": True}

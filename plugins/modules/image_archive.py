@@ -12,8 +12,8 @@ module: image_archive
 short_description: Ship images between hosts, only the layers that are missing
 version_added: 0.1.0
 description:
-  - Brings images that one host built to another, without a registry. The host that wants them says what it lacks and what it has
-    (V(wanted)), the other one packs that (V(saved)), the first one takes it in (V(loaded)).
+  - Brings images that one host built to another, without a registry. The host that wants them says what it lacks and
+    what it has (V(wanted)), the other one packs that (V(saved)), the first one takes it in (V(loaded)).
   - Layers that the other host has are left out, unless its Engine keeps images in containerd, which reads every layer.
 author:
   - tria.production contributors (@tria-production)

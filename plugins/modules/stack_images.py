@@ -13,8 +13,8 @@ short_description: Resolve the images of a Compose stack to digests, and pull th
 version_added: 0.1.0
 description:
   - A release names its images by digest, so that a tag that was moved makes a new release and changes none that runs.
-  - The host's Engine asks the registries, with its own settings for TLS. A login goes with each request; nothing of it is
-    stored. For a registry without one here, what was logged in to on the host by hand counts.
+  - The host's Engine asks the registries, with its own settings for TLS. A login goes with each request; nothing of it
+    is stored. For a registry without one here, what was logged in to on the host by hand counts.
 author:
   - tria.production contributors (@tria-production)
 options:
@@ -27,8 +27,8 @@ options:
     required: true
   root:
     description:
-      - The stack's folder on the host. When a registry cannot be reached, the digests of the current release there count, as
-        long as the host has those images. Needed to resolve.
+      - The stack's folder on the host. When a registry cannot be reached, the digests of the current release there count,
+        as long as the host has those images. Needed to resolve.
     type: path
   project:
     description: Compose project name. Needed to resolve.
@@ -111,7 +111,7 @@ digests:
   returned: when O(state=resolved)
   sample: {"redis:7": "redis:7@sha256:3f5e4ff1b4d60e9aef24a9a69d29a4f03d83ea7334cd60367fb8c1c2750ce160"}
 unreachable:
-  description: Images that were taken from the current release because their registry cannot be reached, with the reason.
+  description: Images that stay those of the current release because their registry cannot be reached, with the reason.
   type: dict
   returned: when O(state=resolved)
 pulled:

@@ -30,7 +30,9 @@ def bcrypt(password: str) -> str:
 class Registry:
     """Serves `address` (`host:port`) until it is stopped, and again when it is started; what was pushed stays."""
 
-    def __init__(self, folder: pathlib.Path, host: str = "127.0.0.1", certificate: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: pathlib.Path, host: str = "127.0.0.1", certificate: tuple[str, str] | None = None
+    ) -> None:
         """`certificate` is (chain, key), for `host`. The password is one that nothing else on this machine holds."""
         self.address = f"{host}:{free_port()}"
         self.password = f"pass-{uuid.uuid4().hex}"
@@ -84,7 +86,7 @@ class Registry:
             self._process = None
 
     def push(self, engine, image: str, name: str) -> str:
-        """Push a local image as `<address>/<name>` (with a tag); nothing of that name stays behind. Returns the digest."""
+        """Push a local image as `<address>/<name:tag>`; nothing of that name stays on this host. Returns the digest."""
         repository, _colon, tag = f"{self.address}/{name}".rpartition(":")
         engine.tag(image, repository, tag)
         try:

@@ -20,7 +20,8 @@ class SecondEngine:
     """Answers at `url`. It has a network namespace of its own: without a bridge, it would remove the first one's."""
 
     def __init__(self) -> None:
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="engine-", dir="/var/tmp"))  # its socket's path must be short
+        # The path of a socket must be short.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="engine-", dir="/var/tmp"))
         self.url = f"unix://{self.folder}/docker.sock"
         options = [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         options += ["--bridge=none", "--iptables=false", "--ip6tables=false", "--config-file=/dev/null"]

@@ -66,11 +66,11 @@ class Project:
         }
         inventory = {"stack": {"hosts": hosts, "vars": {**self.variables, **variables}}}
         (self.folder / "hosts.json").write_text(json.dumps(inventory))
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"}
-        environment.update(HOME=str(self.folder / "home"), ANSIBLE_STDOUT_CALLBACK="default")
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        environment.update(HOME=str(self.folder / "home"), ANSIBLE_STDOUT_CALLBACK="default", COLUMNS="1000")
         command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), str(self.folder / "play.yml")]
         command += ["-i", str(self.folder / "hosts.json"), *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def record(self, host="here"):
@@ -78,7 +78,8 @@ class Project:
 
     def containers(self):
         with _docker.connect() as client:
-            return {one["Config"]["Labels"][_docker.SERVICE]: one for one in _docker.compose_containers(client, self.name)}
+            found = _docker.compose_containers(client, self.name)
+        return {one["Config"]["Labels"][_docker.SERVICE]: one for one in found}
 
     def remove(self):
         with _docker.connect(60) as client:
@@ -224,9 +225,10 @@ def test_images_are_built_once_and_shipped(engine, tmp_path, there, images, batc
     (project.source / "app" / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY note /note\n")
     (project.source / "app" / "note").write_text(project.name)
     # What only the second host runs is built on the first one all the same.
-    project.write({"app": {"build": {"context": "app"}}, "late": {"build": {"context": "app", "args": {"x": "y"}}, "profiles": ["late"]}})
+    late = {"build": {"context": "app", "args": {"x": "y"}}, "profiles": ["late"]}
+    project.write({"app": {"build": {"context": "app"}}, "late": late})
     project.hosts["there"]["stack_profiles"] = ["late"]
-    project.variables.update(stack_image_source="debian", stack_base_images={"app": images[0], "late": images[0]}, batch=batch)
+    project.variables.update(stack_image_source="debian", stack_base_images={"app": images[0], "late": images[0]})
     try:
         status, output = project.deploy("-e", f"batch={batch}")
         assert status == 0, output

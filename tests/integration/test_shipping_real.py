@@ -101,7 +101,8 @@ def test_only_what_is_missing_travels(at, images, tmp_path):
 
     assert asked["images"] == [one] and asked["layers"] and small < 20_000
     assert ids(at, "there", [base, one]) == ids(at, "here", [base, one])
-    assert at("there", _shipping.wanted, [base, one]) == {"images": [], "layers": [], "architecture": asked["architecture"]}
+    again = at("there", _shipping.wanted, [base, one])
+    assert again == {"images": [], "layers": [], "architecture": asked["architecture"]}
     _asked, both = ship(at, [two, one], tmp_path / "two")
     assert both < 20_000 and ids(at, "there", images) == ids(at, "here", images)
 
@@ -183,12 +184,14 @@ def test_through_the_controller(at, images, there, tmp_path):
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
     path = tmp_path / "cache" / "images.tar.gz"
     remote = tmp_path / "remote"
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"), "ANSIBLE_REMOTE_TEMP": str(remote)}  # fmt: skip
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment.update(ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"), ANSIBLE_REMOTE_TEMP=str(remote))
     command = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook"), str(tmp_path / "play.yml")]
     command += ["-i", str(tmp_path / "hosts.json"), "-e", json.dumps({"images": images[:2], "path": str(path)})]
 
     def play(*arguments):
-        done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        words = [*command, *arguments]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert not path.exists() and [each for each in remote.rglob("*") if each.is_file()] == []
         return done.stdout

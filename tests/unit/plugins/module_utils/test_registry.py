@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which registry an image is of, who to be there, and what is made of an Engine's words; real registries are in integration."""
+"""Which registry an image is of, who to be there, and what is made of an Engine's words.
+
+What real registries make an Engine say is in tests/integration.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.tria.production.plugins.module_utils import _shipping
 from ansible_collections.tria.production.plugins.modules import image_archive
 
-SAVED = {"state": "saved", "images": ["app:1"], "layers": ["sha256:1"], "architecture": "amd64", "path": "/x/images.tar.gz"}
+SAVED = {"state": "saved", "images": ["app:1"], "layers": [], "architecture": "amd64", "path": "/x/images.tar.gz"}
 LOADED = {"state": "loaded", "images": ["app:1"], "path": "/x/images.tar.gz"}
 
 
