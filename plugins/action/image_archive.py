@@ -23,7 +23,8 @@ class ActionModule(ActionBase):
             return result
         local = os.path.expanduser(path)
         folder = self._connection._shell.tmpdir or self._make_tmp_path()
-        remote = self._connection._shell.join_path(folder, "images.tar.gz")
+        # Of the same name: some connections fetch under the name that a file has there, several at a time.
+        remote = self._connection._shell.join_path(folder, os.path.basename(local))
         arguments = {**self._task.args, "path": remote}
         if state == "saved":
             result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
