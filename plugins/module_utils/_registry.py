@@ -97,10 +97,10 @@ def resolve(
     """Which digest each image has in its registry now: `digests` {reference: `reference@sha256:…`}.
 
     When a registry cannot be reached within `timeout` seconds, what is `known` of an earlier release counts, as long as
-    the host has that image; `unreachable` then says for which and why. Raises `ProductionError`.
+    the host has that image; `kept` then says for which and why. Raises `ProductionError`.
     """
     logins = Logins(registries)
-    unreachable: dict[str, str] = {}
+    kept: dict[str, str] = {}
 
     def digest(reference: str) -> str:
         if "@" in reference:
@@ -113,11 +113,11 @@ def resolve(
                 pinned = known.get(reference, "")
                 if exc.kind != "unreachable" or not pinned or not _docker.image_id(client, pinned):
                     raise
-                unreachable[reference] = exc.cause
+                kept[reference] = exc.cause
                 return pinned
         return f"{reference}@{found['Descriptor']['digest']}"
 
-    return {"digests": _for_each(digest, sorted(set(references)), 2 * timeout), "unreachable": unreachable}
+    return {"digests": _for_each(digest, sorted(set(references)), 2 * timeout), "kept": kept}
 
 
 def ensure(

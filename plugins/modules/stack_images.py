@@ -110,7 +110,7 @@ digests:
   type: dict
   returned: when O(state=resolved)
   sample: {"redis:7": "redis:7@sha256:3f5e4ff1b4d60e9aef24a9a69d29a4f03d83ea7334cd60367fb8c1c2750ce160"}
-unreachable:
+kept:
   description: Images that stay those of the current release because their registry cannot be reached, with the reason.
   type: dict
   returned: when O(state=resolved)
@@ -140,9 +140,9 @@ def resolved(module: AnsibleModule) -> dict[str, t.Any]:
             _docker.connect().close()
         except (ProductionError, MissingLibrary) as exc:  # a host that is not provisioned yet
             module.warn(f"The images' digests are not known: {exc}")
-            return {"changed": False, "digests": {}, "unreachable": {}}
+            return {"changed": False, "digests": {}, "kept": {}}
     found = _registry.resolve(references, given["registries"], Releases(given["root"]).digests(), given["timeout"])
-    for reference, cause in found["unreachable"].items():
+    for reference, cause in found["kept"].items():
         module.warn(f"{reference} stays what it is in the current release: {cause}")
     return {"changed": False, **found}
 

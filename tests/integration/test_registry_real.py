@@ -84,7 +84,7 @@ def test_a_tag_is_resolved_and_pulled_by_its_digest(engine, registry, images):
 
     found = resolve(registry, "team/app:1")
 
-    assert found == {"digests": {reference: f"{reference}@{digest}"}, "unreachable": {}}
+    assert found == {"digests": {reference: f"{reference}@{digest}"}, "kept": {}}
     pinned = f"{reference}@{digest}"
     assert _registry.ensure([pinned], [registry.login], 60, write=False) == {"changed": True, "pulled": [pinned]}
     assert not _docker.image_id(engine, pinned)
@@ -158,7 +158,7 @@ def test_a_registry_that_is_down(engine, registry, images):
 
     found = resolve(registry, "app:1", known=pinned)
 
-    assert found["digests"] == pinned and list(found["unreachable"]) == list(pinned)
+    assert found["digests"] == pinned and list(found["kept"]) == list(pinned)
 
 
 def test_a_registry_that_has_no_name(engine):

@@ -121,7 +121,7 @@ def test_what_is_known_counts_only_when_nobody_answers(engine):
     known = {"r.io/app:1": "r.io/app:1@sha256:1"}
     engine("dial tcp: connection refused", present=known.values())
     found = _registry.resolve(known, [], known, 5)
-    assert found["digests"] == known and "cannot be reached" in found["unreachable"]["r.io/app:1"]
+    assert found["digests"] == known and "cannot be reached" in found["kept"]["r.io/app:1"]
     engine("manifest unknown", present=known.values())
     with pytest.raises(ProductionError, match="does not have it"):
         _registry.resolve(known, [], known, 5)
@@ -154,5 +154,5 @@ def test_an_image_that_is_not_there_after_it_was_pulled(engine, monkeypatch):
 
 def test_nothing_to_ask_for(engine):
     engine()
-    assert _registry.resolve([], [], {}, 5) == {"digests": {}, "unreachable": {}}
+    assert _registry.resolve([], [], {}, 5) == {"digests": {}, "kept": {}}
     assert _registry.ensure([], [], 5) == {"changed": False, "pulled": []}
