@@ -17,6 +17,8 @@ import uuid
 
 from deployed_stack import free_port
 
+from ansible_collections.tria.production.plugins.module_utils import _docker
+
 USER = "deployer"
 
 
@@ -96,3 +98,11 @@ class Registry:
             return next(one["aux"]["Digest"] for one in told if "aux" in one)
         finally:
             engine.remove_image(f"{repository}:{tag}")
+
+    def forget(self, engine) -> None:
+        """Remove every image that this host has from here."""
+        for image in engine.images():
+            for name in (image["RepoTags"] or []) + (image["RepoDigests"] or []):
+                # With its tag may go its digest.
+                if name.startswith(f"{self.address}/") and _docker.image_id(engine, name):
+                    engine.remove_image(name, force=True)

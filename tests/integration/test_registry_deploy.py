@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -15,14 +16,15 @@ import sys
 import uuid
 
 import pytest
+from deployed_stack import ROOT
 from registry_server import Registry
 from second_engine import SecondEngine
-from test_registry_real import Authority, forget
 from tiny_image import import_programs
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
 
-ROOT = pathlib.Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests" / "unit" / "plugins" / "module_utils"))
+authority_module = importlib.import_module("authority")
 FOREVER = ["/bin/sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
 ROLE = """
 - hosts: stack
@@ -118,14 +120,14 @@ def project_fixture(tmp_path):
 def registry_fixture(tmp_path, engine, project):
     """One with TLS, of an authority that the host does not know, at an address where TLS is a must."""
     outside = engine.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
-    authority = Authority(tmp_path)
+    authority = authority_module.Authority(tmp_path)
     registry = Registry(tmp_path, outside, authority.issue(outside))
     registry.start()
     project.variables["stack_registries"] = [{**registry.login, "ca_path": str(authority.root)}]
     yield registry
     registry.stop()
     project.remove()
-    forget(engine, registry.address)
+    registry.forget(engine)
     shutil.rmtree(f"/etc/docker/certs.d/{registry.address}", ignore_errors=True)
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import uuid
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from deployed_stack import ROOT
 from registry_server import Registry
 from tiny_image import import_programs
 
@@ -26,9 +28,8 @@ from ansible_collections.tria.production.plugins.module_utils import _docker, _r
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.modules import stack_images
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit" / "plugins" / "module_utils"))
-from authority import Authority  # noqa: E402  # pylint: disable=wrong-import-position
+sys.path.append(str(ROOT / "tests" / "unit" / "plugins" / "module_utils"))
+authority_module = importlib.import_module("authority")
 
 NOBODY = {"username": "nobody", "password": "wrong-s3cret"}
 
@@ -50,21 +51,13 @@ def images_fixture(engine):
         engine.remove_image(f"{name}:1", force=True)
 
 
-def forget(engine, address):
-    """Remove every image that this host has from a registry."""
-    for image in engine.images():
-        for name in (image["RepoTags"] or []) + (image["RepoDigests"] or []):
-            if name.startswith(f"{address}/") and _docker.image_id(engine, name):  # with its tag may go its digest
-                engine.remove_image(name, force=True)
-
-
 @pytest.fixture(name="registry")
 def registry_fixture(tmp_path, engine):
     registry = Registry(tmp_path)
     registry.start()
     yield registry
     registry.stop()
-    forget(engine, registry.address)
+    registry.forget(engine)
 
 
 @pytest.fixture(scope="module", name="outside")
@@ -182,7 +175,7 @@ def test_a_registry_that_never_answers(silent, ask):
 
 
 def test_tls_of_an_authority_that_the_host_knows_or_not(tmp_path, engine, images, outside):
-    authority = Authority(tmp_path)
+    authority = authority_module.Authority(tmp_path)
     registry = Registry(tmp_path, outside, authority.issue(outside))
     registry.start()
     trusted = pathlib.Path("/etc/docker/certs.d", registry.address)
