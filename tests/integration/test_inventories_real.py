@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -35,7 +36,8 @@ GIVEN = {name: f"value-of-{name}-0123456789abcdef" for name in SECRETS}
 def fixture_render(tmp_path_factory):
     """Renders an inventory as a deploy does, on this machine, for one of its hosts: its folder has the env file and more."""
 
-    def run(name, overrides=None):
+    @functools.cache
+    def run(name, **overrides):
         inventory, group = INVENTORIES[name], name.partition(", ")[2] or "stack"
         folder = tmp_path_factory.mktemp(inventory)
         example = ROOT / "inventories" / inventory / "group_vars" / "stack" / "vault.yml.example"
@@ -46,7 +48,7 @@ def fixture_render(tmp_path_factory):
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
             "local_secrets_folder": str(folder / "secrets"),
-            "environment_overrides": overrides or {},
+            "environment_overrides": overrides,
             "environment_dest": str(folder / ".env"),
         }
         hidden = {"content": "{{ stack_secrets | to_json }}", "dest": str(folder / "hidden.json"), "mode": "0600"}
@@ -80,7 +82,7 @@ def fixture_rendered(request, render):
 
 
 def test_everything_that_the_schema_calls_secret_is_hidden(render):
-    done, folder = render("local", {**GIVEN, "APP_DATABASE_URL": "postgresql://tria_app:p%40ss0123456789@db/tria"})
+    done, folder = render("local", **{**GIVEN, "APP_DATABASE_URL": "postgresql://tria_app:p%40ss0123456789@db/tria"})
     assert done.returncode != 0, "not what the schema wants, which is said without the values"
     hidden = json.loads((folder / "hidden.json").read_text(encoding="utf-8"))
     assert set(hidden) >= {value for name, value in GIVEN.items() if name != "APP_DATABASE_URL"}
@@ -96,7 +98,7 @@ def test_everything_that_is_asked_for_keeps_the_rules(rendered, tmp_path):
 
 
 def test_what_an_inventory_asks_too_much_is_found(render, tmp_path):
-    done, folder = render("prod", {"EDGE_PORT": 8088})
+    done, folder = render("prod", EDGE_PORT=8088)
     assert done.returncode == 0, done.stdout + done.stderr
     assert violations(folder, tmp_path) == {"SEC132": "edge: publishes port 8088 on 0.0.0.0"}
 
@@ -125,6 +127,7 @@ def test_hosts_find_each_other(render):
     assert variables["edge"]["EDGE_BACKENDS"] == "10.0.0.11:8080,10.0.0.12:8080"
     assert variables["app"]["EDGE_BIND"] + ":" + variables["app"]["EDGE_PORT"] == "10.0.0.11:8080"
     assert (variables["app"]["EDGE_TRUSTED_PROXIES"], variables["edge"]["EDGE_TRUSTED_PROXIES"]) == ("10.0.0.20", "")
+    assert not {variables["app"][name] for name in SECRETS if name in variables["app"]} & set(variables["edge"].values())
 
 
 def violations(folder, tmp_path):
