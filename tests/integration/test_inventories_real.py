@@ -34,7 +34,7 @@ GIVEN = {name: f"value-of-{name}-0123456789abcdef" for name in SECRETS}
 
 @pytest.fixture(name="render", scope="module")
 def fixture_render(tmp_path_factory):
-    """Renders an inventory as a deploy does, on this machine, for one of its hosts: its folder has the env file and more."""
+    """Renders an inventory as a deploy does, on this machine, for one of its hosts: (the run, a folder)."""
 
     @functools.cache
     def run(name, **overrides):
@@ -53,6 +53,7 @@ def fixture_render(tmp_path_factory):
         }
         hidden = {"content": "{{ stack_secrets | to_json }}", "dest": str(folder / "hidden.json"), "mode": "0600"}
         stack = "{{ {'files': stack_compose_files, 'profiles': stack_profiles | default([]), " \
+                "'builder': stack_builder | default(''), " \
                 "'waived': checklist_waivers | default([]) | map(attribute='rule')} | to_json }}"
         files = {"content": stack, "dest": str(folder / "stack.json"), "mode": "0600"}
         role = {"name": "tria.production.environment"}
@@ -117,17 +118,21 @@ def test_the_edge_of_servers_has_tls(render):
 
 def test_hosts_find_each_other(render):
     """By their private addresses: the data, the hosts of the application, who may say where a request came from."""
-    variables = {}
+    variables, builders = {}, {}
     for group in ("data", "app", "edge"):
         _done, folder = render(f"hosts, {group}")
         lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
         variables[group] = dict(line.partition("=")[::2] for line in lines)
+        builders[group] = json.loads((folder / "stack.json").read_text(encoding="utf-8"))["builder"]
+    assert builders == {group: f"{group}1.example.com" for group in builders}, "others have no release of these services"
     assert variables["data"]["DATA_BIND"] == variables["app"]["REDIS_HOST"] == "10.0.0.10"
-    assert "@10.0.0.10:5432/" in variables["app"]["APP_DATABASE_URL"] and "@postgres:5432/" in variables["data"]["DATABASE_URL"]
+    assert "@10.0.0.10:5432/" in variables["app"]["APP_DATABASE_URL"]
+    assert "@postgres:5432/" in variables["data"]["DATABASE_URL"]
     assert variables["edge"]["EDGE_BACKENDS"] == "10.0.0.11:8080,10.0.0.12:8080"
     assert variables["app"]["EDGE_BIND"] + ":" + variables["app"]["EDGE_PORT"] == "10.0.0.11:8080"
     assert (variables["app"]["EDGE_TRUSTED_PROXIES"], variables["edge"]["EDGE_TRUSTED_PROXIES"]) == ("10.0.0.20", "")
-    assert not {variables["app"][name] for name in SECRETS if name in variables["app"]} & set(variables["edge"].values())
+    known = {variables["app"][name] for name in SECRETS if name in variables["app"]}
+    assert known and not known & set(variables["edge"].values()), "the balancer knows no secret of the others"
 
 
 def violations(folder, tmp_path):
