@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The reference stack on several hosts: what each of them runs, in which order they are taken, how requests are spread."""
+"""The reference stack on several hosts: what each runs, in which order they are taken, how requests are spread."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_compose_and_the_role_agree_on_what_a_host_runs(merged, profiles):
 def test_nothing_is_published_but_on_the_addresses_that_are_given():
     project = as_compose_sees_it("data", "app", "edge")
     published = {
-        (name, port["host_ip"], port["published"]) for name, one in project["services"].items() for port in one.get("ports", [])
+        (name, port["host_ip"], port["published"])
+        for name, one in project["services"].items() for port in one.get("ports", [])
     }
     assert published == {
         ("postgres", "10.0.0.10", "5432"), ("redis", "10.0.0.10", "6379"), ("edge", "10.0.0.11", "8080"),
@@ -76,10 +77,11 @@ def test_nothing_is_published_but_on_the_addresses_that_are_given():
         name for name, network in project["networks"].items()
         if not network.get("internal") and "false" not in (network.get("driver_opts") or {}).values()
     }
-    assert {name for name, one in project["services"].items() if ways_out & set(one["networks"])} == {"balancer", "backend", "edge"}
+    connected = {name for name, one in project["services"].items() if ways_out & set(one["networks"])}
+    assert connected == {"balancer", "backend", "edge"}
 
 
-# --- in which order hosts are taken ---------------------------------------------------------------------------------------
+# --- in which order hosts are taken -----------------------------------------------------------------------------------
 
 MORE = {
     "hosts": {
@@ -98,13 +100,16 @@ def batches(tmp_path, inventory):
     (play,) = [one for one in plays if "serial" in one]
     show = {"ansible.builtin.debug": {"msg": "batch={{ ansible_play_batch | to_json }}"}, "run_once": True}
     files = [str(ROOT / "playbooks" / name) for name in play["vars_files"]]
-    small = {**{key: play[key] for key in ("hosts", "serial")}, "vars_files": files, "gather_facts": False, "tasks": [show]}
+    small = {**{key: play[key] for key in ("hosts", "serial")}, "vars_files": files}
+    small.update(gather_facts=False, tasks=[show])
     (tmp_path / "play.yml").write_text(json.dumps([small]), encoding="utf-8")
     command = [sys.executable, "-m", "ansible", "playbook", str(tmp_path / "play.yml"), "-i", str(inventory)]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json"}
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    environment["ANSIBLE_STDOUT_CALLBACK"] = "ansible.builtin.json"
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    shown = [host["msg"] for one in json.loads(done.stdout)["plays"] for task in one["tasks"] for host in task["hosts"].values()]
+    tasks = [task for one in json.loads(done.stdout)["plays"] for task in one["tasks"]]
+    shown = [host["msg"] for task in tasks for host in task["hosts"].values()]
     return [json.loads(message.removeprefix("batch=")) for message in shown]
 
 
@@ -113,7 +118,8 @@ def test_the_data_first_then_one_host_of_the_application_then_the_others(tmp_pat
     groups = {**MORE[name]}
     expected = groups.pop("batches")
     children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in groups.items()}
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"stack": {"children": children}}, sort_keys=False), encoding="utf-8")
+    inventory = yaml.safe_dump({"stack": {"children": children}}, sort_keys=False)
+    (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
     assert batches(tmp_path, tmp_path / "hosts.yml") == expected
 
 
@@ -222,14 +228,13 @@ def test_both_hosts_are_asked_and_told_who_asks(balancer):
 
 def test_one_host_is_gone(balancer):
     balancer.apps[0].close()
-    assert {balancer.ask(method, body=body) for _time in range(6) for method, body in (("GET", None), ("POST", "x"))} == {
-        (200, "two")
-    }
+    asked = [("GET", None), ("POST", "x")] * 6
+    assert {balancer.ask(method, body=body) for method, body in asked} == {(200, "two")}
     balancer.apps.pop(0)
 
 
 def test_a_host_whose_own_backend_is_gone(balancer):
-    """Its edge says 502: whoever only reads is answered by the other; what was sent with POST stays where it was sent."""
+    """Its edge says 502: whoever only reads is answered by the other; what was sent by POST stays where it was sent."""
     balancer.apps[0].mood = "502"
     assert {balancer.ask("GET") for _time in range(2)} == {(200, "two")}
     first, second = (balancer.ask("POST", body="x") for _time in range(2))

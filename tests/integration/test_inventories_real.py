@@ -124,7 +124,7 @@ def test_hosts_find_each_other(render):
         lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
         variables[group] = dict(line.partition("=")[::2] for line in lines)
         builders[group] = json.loads((folder / "stack.json").read_text(encoding="utf-8"))["builder"]
-    assert builders == {group: f"{group}1.example.com" for group in builders}, "others have no release of these services"
+    assert builders == {group: f"{group}1.example.com" for group in builders}, "who else has no release of it"
     assert variables["data"]["DATA_BIND"] == variables["app"]["REDIS_HOST"] == "10.0.0.10"
     assert "@10.0.0.10:5432/" in variables["app"]["APP_DATABASE_URL"]
     assert "@postgres:5432/" in variables["data"]["DATABASE_URL"]
