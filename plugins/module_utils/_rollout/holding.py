@@ -54,6 +54,13 @@ def hold(steps: Steps, service: Service) -> list[Service]:
     return steps.confirm(service)
 
 
+def lead(steps: Steps) -> None:
+    """Points edges at containers of the release that run and are well: before anything that takes time."""
+    for one in steps.release.ordered():
+        if one.edge and steps.sound(one) and steps.edge_of(one).reachable() and not steps.edge_of(one).in_force():
+            steps.switch(one)
+
+
 def clear(steps: Steps) -> None:
     """Drains, stops and removes all containers that the release does not want, and the edge's files for them."""
     engine, leaving = steps.engine, []

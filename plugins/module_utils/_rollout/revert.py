@@ -13,7 +13,7 @@ from ansible_collections.tria.production.plugins.module_utils._migrations import
 from ansible_collections.tria.production.plugins.module_utils._rollout import containers as _containers
 from ansible_collections.tria.production.plugins.module_utils._rollout import edge, journal
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
-from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold
+from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold, lead
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Release, Service
 from ansible_collections.tria.production.plugins.module_utils._rollout.steps import Steps
 from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options
@@ -31,10 +31,8 @@ def reverted(options: Options) -> dict[str, t.Any]:
     with at_work(options, Release(options.root, options.release)) as steps:
         failed = Release(options.root, begun["release"]) if begun and begun["migrations"] else None
         undo = _to_undo(options, failed, begun) if failed else {}
+        lead(steps)
         services = steps.release.ordered()
-        for one in services:
-            if one.edge and steps.sound(one) and steps.edge_of(one).reachable() and not steps.edge_of(one).in_force():
-                steps.switch(one)  # before anything that takes time
         for one in services:
             options.go_on()
             if one.beside and steps.sound(one) and steps.complete(one):

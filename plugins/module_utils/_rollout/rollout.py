@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._migrations import Migrations
 from ansible_collections.tria.production.plugins.module_utils._releases.store import Releases
 from ansible_collections.tria.production.plugins.module_utils._rollout import journal
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
-from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold
+from ansible_collections.tria.production.plugins.module_utils._rollout.holding import at_work, clear, hold, lead
 from ansible_collections.tria.production.plugins.module_utils._rollout.release import Release, Service
 from ansible_collections.tria.production.plugins.module_utils._rollout.steps import Steps
 from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options
@@ -21,7 +22,8 @@ from ansible_collections.tria.production.plugins.module_utils._rollout.told impo
 def present(options: Options) -> dict[str, t.Any]:
     """Brings the release to run, beside what it replaces; returns the module's return values.
 
-    Raises `ProductionError`, with those values as details. What ran before still runs then; the journal tells of it.
+    Raises `ProductionError`, with those values as details. What ran before still runs then, and requests go there again;
+    the journal tells of it.
     """
     with at_work(options, Release(options.root, options.release)) as steps:
         written = journal.read(options.root)
@@ -35,9 +37,13 @@ def present(options: Options) -> dict[str, t.Any]:
         done = [one.name for one in services if one.beside and one not in missing]
         current = Releases(options.root).current()
         begun = journal.begin(options.root, options.deploy, options.release, current, done, options.backup)
-        for one in services:
-            options.go_on()
-            _bring(steps, one, begun, one in missing)
+        try:
+            for one in services:
+                options.go_on()
+                _bring(steps, one, begun, one in missing)
+        except ProductionError as exc:
+            _lead_back(steps, begun, exc)
+            raise
         return steps.told.as_dict()
 
 
@@ -50,6 +56,20 @@ def finished(options: Options) -> dict[str, t.Any]:
         clear(steps)
         steps.told.note_change(journal.remove(options.root))
         return steps.told.as_dict()
+
+
+def _lead_back(steps: Steps, begun: dict[str, t.Any], failure: ProductionError) -> None:
+    """No request more for what has failed; the rest of the way back is `reverted`'s.
+
+    Not where the stack is another deploy's by now, nor where it is for a person to say which release fits the schema.
+    """
+    ran = [one for plan in (begun["migrations"] or {}).values() for one in plan["pending"]]
+    if not begun["previous"] or failure.details.get("lock_lost") or not all(one["reversible"] for one in ran):
+        return
+    try:
+        lead(steps.of(Release(steps.options.root, begun["previous"])))
+    except ProductionError as exc:
+        failure.details["also"] = f"Requests could not be led back either: {exc}"
 
 
 def _bring(steps: Steps, service: Service, begun: dict[str, t.Any], missing: bool) -> None:

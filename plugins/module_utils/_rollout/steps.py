@@ -36,6 +36,10 @@ class Steps:
         self.deferred: list[Service] = []
         self._session = session
 
+    def of(self, release: Release) -> Steps:
+        """Those of another release on the same host."""
+        return Steps(self.options, release, self.engine, self._session)
+
     def edge_of(self, service: Service) -> EdgeOf:
         return EdgeOf(self.options.root, service, self.engine)
 
