@@ -75,7 +75,7 @@ def flip(path: pathlib.Path, place: float = 0.5) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda dump: flip(dump), "is damaged"),
+        (flip, "is damaged"),
         (lambda dump: flip(dump, 0), "is damaged"),
         (lambda dump: flip(dump.with_name(dump.name.replace(".dump.zst", ".globals.sql"))), "is damaged"),
         (lambda dump: dump.write_bytes(dump.read_bytes()[:-100]), "holds no verified backup"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +85,7 @@ def fill(connection: Connection) -> dict[str, list[Any]]:
     metadata.reflect(connection)
     tables = [table for table in metadata.sorted_tables if table.name != "alembic_version"]
     for table in tables:
-        values = {column.name: SAMPLES[str(column.type.compile(connection.dialect)).lower().split("(")[0]]
+        values = {column.name: SAMPLES[str(column.type.compile(connection.dialect)).lower().split("(", maxsplit=1)[0]]
                   for column in table.columns}
         connection.execute(table.insert().values(values))
     return {table.name: list(connection.execute(select(table)).mappings()) for table in tables}
