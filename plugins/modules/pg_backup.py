@@ -151,6 +151,12 @@ options:
       - Those made with O(pin) do not count and are never removed; neither is the newest.
     type: int
     default: 7
+  keep_labels:
+    description:
+      - Backups with one of these labels are not removed and do not count, as if they had been made with O(pin).
+    type: list
+    elements: str
+    default: []
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -414,6 +420,7 @@ def main() -> None:
             globals=dict(type="bool", default=True),
             verify=dict(type="str", choices=["archive", "none"], default="archive"),
             keep_last=dict(type="int", default=7),
+            keep_labels=dict(type="list", elements="str", default=[]),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

@@ -195,6 +195,11 @@ current_path:
   description: Folder of the current release, empty before the first deploy.
   type: str
   returned: when O(state=planned) or O(state=target)
+good:
+  description: IDs of the releases that passed every gate and were not rolled back, the newest first.
+  type: list
+  elements: str
+  returned: when O(state=planned) or O(state=target)
 current_record:
   description: Record of the current release, empty before the first deploy. Of targets in it only the names show.
   type: dict

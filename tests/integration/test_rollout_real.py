@@ -206,8 +206,9 @@ def test_an_edge_that_does_not_confirm(running):
 
 
 def broken_after_switch(project, release):
-    """As `broken`, where the new containers have got requests."""
+    """As `broken`, where the new containers have got requests; but none any more, once that is known."""
     error = project.refused("present", release)
+    assert project.served() == "1" and "also" not in error
     with Load(project.url, rate=RATE) as load:
         project.done("reverted", project.first)
         assert project.served() == "1"

@@ -76,7 +76,7 @@ class Job:
         siblings = self._siblings()
         self._need_space(facts, siblings)
         plan = self._plan(facts)
-        expired = retention.expired(siblings + [plan], self.options["keep_last"], plan.dump.file)
+        expired = self._expired(siblings, plan)
         return self._result(plan, expired, "would be backed up")
 
     def run(self) -> dict[str, t.Any]:
@@ -95,10 +95,14 @@ class Job:
                     plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
                 plan.duration_s = round(time.monotonic() - self.started, 3)
                 draft.publish(plan)
-            expired = retention.expired(siblings + [plan], self.options["keep_last"], plan.dump.file)
+            expired = self._expired(siblings, plan)
             result = self._result(plan, expired, "backed up")
             self._remove(expired, result)
         return result
+
+    def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
+        keep_last, keep_labels = self.options["keep_last"], self.options["keep_labels"]
+        return retention.expired(siblings + [plan], keep_last, plan.dump.file, keep_labels)
 
     def _remove(self, expired: list[manifest.Manifest], result: dict[str, t.Any]) -> None:
         for each in expired:

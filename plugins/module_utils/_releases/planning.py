@@ -5,7 +5,7 @@
 """What there is to do on a host. Private to the collection.
 
 A plan is a dict with `action`, `reasons`, `release`, `path`, `current`, `current_path`, `current_record`, `images`,
-`build`, `targets`, `services` and `journal`; see the module `stack_release`. It holds no secret.
+`build`, `targets`, `services`, `good` and `journal`; see the module `stack_release`. It holds no secret.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def _common(releases: store.Releases, release: str, current: str, record: dict[s
         "current": current,
         "current_path": releases.path(current) if current else "",
         "current_record": public_record(record),
+        "good": releases.good(),
         "journal": releases.journal(),
     }
 

@@ -227,6 +227,12 @@ def test_pinned_ones_neither_count_nor_go() -> None:
     assert expired(backups, 1, "d") == ["b"]
 
 
+def test_those_of_releases_that_can_be_gone_back_to_neither_count_nor_go() -> None:
+    backups = [record("a", label="r1"), record("b", label="r2"), record("c"), record("d", label="r3")]
+    found = retention.expired(backups, 1, "d.dump.zst", ["r1", "r3"])
+    assert [each.label for each in found] == ["r2"]
+
+
 def test_unverified_ones_do_not_count() -> None:
     backups = [record("a"), record("b", verified="none"), record("c"), record("d", verified="none")]
     assert expired(backups, 2, "d") == []

@@ -244,8 +244,8 @@ def three(project):
     return [project.deploy(f"2026010{day}T000000Z-g", desired(env_content=f"N={day}\n")) for day in (1, 2, 3)]
 
 
-def target(project, release=""):
-    return planning.target(project.releases, project.engine, release)
+def target(project, release="", before=""):
+    return planning.target(project.releases, project.engine, release, before)
 
 
 def test_the_way_back(project, three):
@@ -292,6 +292,43 @@ def test_what_cannot_be_gone_back_to(project, three):
     with pytest.raises(ProductionError) as raised:
         target(project, three[0])
     assert "images are gone: postgres:15" in raised.value.cause and good in raised.value.remedy
+
+
+def test_the_way_back_of_a_host_among_several(project):
+    """What it ran before a deploy, or after one that left this host alone."""
+    project.engine.images.update({image: f"sha256:{image}" for image in desired().images.values()})
+    for number, deploy in ((1, "d1"), (2, "d3")):
+        release = f"2026010{number}T000000Z-g"
+        project.stage(release, desired(env_content=f"N={number}\n"), deploy=deploy)
+        outcome.commit(project.releases, release, project.engine, 5, BY, {})
+    project.engine.run_all(desired(env_content="N=2\n"))
+    assert target(project, before="d3")["release"].startswith("20260101")
+    assert target(project, before="d4")["action"] == "none"  # the last deploy was not this host's
+    assert target(project, "d1")["release"].startswith("20260101") and target(project, "d3")["action"] == "none"
+    with pytest.raises(ProductionError) as raised:
+        target(project, before="d1")
+    assert "older than d1" in raised.value.cause
+    with pytest.raises(ProductionError):
+        target(project, "d2")
+
+
+def test_what_became_of_the_database_since(project, three):
+    for release, ids, reversible in ((three[1], ["0004"], False), (three[2], ["0005"], True)):
+        found = [{"id": one, "reversible": reversible} for one in ids]
+        project.releases.note(release, "good", BY, migrations=found, backup=f"/backups/{release}")
+    found = target(project, three[0])
+    assert (found["irreversible"], found["backup"]) == (["0004"], f"/backups/{three[1]}")
+    found = target(project)
+    assert (found["irreversible"], found["backup"]) == ([], f"/backups/{three[2]}")
+
+
+def test_a_commit_keeps_what_ran(project):
+    project.stage("20260101T000000Z-g")
+    journal = {"release": "20260101T000000Z-g", "migrations": {"migrate": {"pending": [{"id": "0004", "reversible": True}]}}}
+    with open(os.path.join(project.releases.root, "journal.json"), "w", encoding="utf-8") as stream:
+        json.dump(journal, stream)
+    outcome.commit(project.releases, "20260101T000000Z-g", project.engine, 5, BY, {})
+    assert project.releases.outcome("20260101T000000Z-g")["migrations"] == [{"id": "0004", "reversible": True}]
 
 
 def test_nothing_to_go_back_to(project):
