@@ -16,8 +16,8 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._releases.store import JOURNAL, Releases
 
-FILE = "journal.json"
 LOCK = ".rollout.lock"
 ROLLOUT = "rollout"
 STOPPED = "stopped"  # an irreversible migration ran: nothing is reverted any more
@@ -29,15 +29,7 @@ def read(root: str) -> dict[str, t.Any]:
     {deploy, release, previous, started_at, phase: "rollout" or "stopped", done: [services that need no rollout, or not
     any more], migrations: {service: its plan before it ran} or None, backup: path of the dump made before, or ""}
     """
-    path = os.path.join(root, FILE)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return dict(json.load(stream))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError) as exc:
-        remedy = "Remove it, and see to migrations yourself: the next deploy starts from what runs."
-        raise ProductionError(path, f"cannot be read: {exc}.", remedy) from exc
+    return Releases(root).journal()
 
 
 def begin(
@@ -66,13 +58,13 @@ def begin(
 
 def write(root: str, journal: dict[str, t.Any]) -> None:
     text = json.dumps(journal, indent=2, sort_keys=True) + "\n"
-    _atomic.write_file(os.path.join(root, FILE), text, 0o600)
+    _atomic.write_file(os.path.join(root, JOURNAL), text, 0o600)
 
 
 def remove(root: str) -> bool:
     """Whether there was one."""
     try:
-        os.unlink(os.path.join(root, FILE))
+        os.unlink(os.path.join(root, JOURNAL))
     except FileNotFoundError:
         return False
     _atomic.sync_folder(root)

@@ -25,7 +25,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({"answer": {"type": "dict", "default": {}}, "sleep": {"type": "float", "default": 0}, "name": {},
-                        "fail": {"type": "bool", "default": False}, "warn": {}})
+                        "state": {}, "fail": {"type": "bool", "default": False}, "warn": {}}, supports_check_mode=True)
 time.sleep(module.params["sleep"])
 if module.params["warn"]:
     module.warn(module.params["warn"])
