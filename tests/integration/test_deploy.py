@@ -15,7 +15,7 @@ import pytest
 from deployed_stack import NEW_VERSION, DeployedStack, project_copy, snapshot
 
 STATEFUL = ("postgres", "redis")
-ONLY_READS = ["preflight", "environment", "engine", "lock", "plan", "readiness", "validation", "diagnostics"]
+ONLY_READS = ["preflight", "environment", "lock", "engine", "plan", "readiness", "validation", "diagnostics"]
 CHANGES = ["base images", "build", "backup", "rollout"]
 
 
@@ -24,7 +24,7 @@ def mode(path: pathlib.Path) -> str:
 
 
 def test_every_gate_was_passed(stack):
-    assert stack.first_run.gates == [*ONLY_READS[:5], *CHANGES, "readiness", "validation", "commit", "diagnostics"]
+    assert stack.first_run.gates == [*ONLY_READS[:5], *CHANGES, "readiness", "validation", "commit", "drain", "diagnostics"]
     assert "PRODUCTION READY" in stack.first_run.output and f"http://127.0.0.1:{stack.port}" in stack.first_run.output
 
 
@@ -96,11 +96,13 @@ def test_facts_say_what_runs(stack):
     assert {name: one["state"] for name, one in facts["services"].items() if one["state"] != "running"} == {"migrate": "exited"}
 
 
-def test_secrets_are_in_the_env_file_alone(stack):
+def test_secrets_are_in_the_env_file_and_what_compose_makes_of_it_alone(stack):
     env_file = stack.root / "current" / ".env"
     assert mode(env_file) == "0o600" and stack.secrets()["secret_key"] in env_file.read_text()
     assert len(stack.secrets()) == 6 and {mode(path) for path in stack.secrets_folder.iterdir()} == {"0o600"}
-    files = [path for path in stack.root.rglob("*") if path.is_file() and path.name != ".env"]
+    for path in stack.root.glob("releases/*/rendered.json"):
+        assert mode(path) == "0o600"
+    files = [path for path in stack.root.rglob("*") if path.is_file() and path.name not in (".env", "rendered.json")]
     files += [path for path in stack.reports.rglob("*") if path.is_file()]
     assert stack.root / "current" not in files and len(files) > 10
     for path in [*files, stack.facts]:

@@ -11,16 +11,12 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 
 import pytest
 from ansible_collections.tria.production.plugins.module_utils import _docker
-from deployed_stack import NEW_VERSION, ROOT, project_copy
-
-sys.path.insert(0, str(ROOT / "tests"))
-
-from load import Ask, Load  # noqa: E402  (found through the path above)
+from deployed_stack import project_copy
+from load import Ask, Load
 
 READY = "/api/v1/health/readiness"
 
@@ -52,6 +48,12 @@ def version(stack) -> str:
     return json.loads(stack.get("/openapi.json")[1])["info"]["version"]
 
 
+def of_version(number: str, stack, folder) -> str:
+    """A copy of the stack's sources whose API shows another version."""
+    line = f'VERSION = "{version(stack)}"'
+    return str(project_copy(folder, {"backend/src/api/app.py": (line, f'VERSION = "{number}"')}, stack.source))
+
+
 def assert_settled(stack) -> None:
     """One generation runs, nobody holds the lock, no run is unfinished."""
     assert [one["State"]["Status"] for one in backends(stack)] == ["running"]
@@ -60,11 +62,11 @@ def assert_settled(stack) -> None:
 
 def test_a_release_and_the_way_back(stack, asked, tmp_path):
     before, release = backends(stack), stack.current
-    stack_source = str(project_copy(tmp_path, NEW_VERSION, stack.source))
+    was = version(stack)
     with asked():
-        run = stack.deploy(stack_source=stack_source)
+        run = stack.deploy(stack_source=of_version("3.0.0", stack, tmp_path))
     assert run.status == 0, run.output
-    assert version(stack) == "1.0.1" and stack.current != release
+    assert version(stack) == "3.0.0" and stack.current != release
     assert [one["Id"] for one in backends(stack)] != [one["Id"] for one in before]
     assert_settled(stack)
     left = stack.current
@@ -72,31 +74,30 @@ def test_a_release_and_the_way_back(stack, asked, tmp_path):
     with asked():
         run = stack.playbook("rollback")
     assert run.status == 0, run.output
-    assert version(stack) == "1.0.0" and stack.current == release
+    assert version(stack) == was and stack.current == release
     assert_settled(stack)
     assert json.loads((stack.root / "releases" / left / "outcome.json").read_text())["status"] == "bad"
 
 
 def test_a_release_that_validation_refuses(stack, asked, tmp_path):
     """Everything is ready, the edge was switched, and then it is found wanting: back without a failed request."""
-    before, release = backends(stack), stack.current
-    changes = {"backend/src/api/app.py": ('VERSION = "1.0.0"', 'VERSION = "1.0.2"')}
+    before, release, was = backends(stack), stack.current, version(stack)
     with asked():
         run = stack.deploy(
-            stack_source=str(project_copy(tmp_path, changes, stack.source)),
+            stack_source=of_version("3.0.1", stack, tmp_path),
             validation_extra_targets=[{"name": "Never", "http": {"url": f"http://127.0.0.1:{stack.port}/health", "status": [418]}}],
         )
     assert run.status != 0 and run.gates[-1] == "validation"
     assert f"This host is back on release {release}, and it runs." in run.output
     assert [one["Id"] for one in backends(stack)] == [one["Id"] for one in before]  # the same container, never stopped
-    assert version(stack) == "1.0.0" and stack.current == release
+    assert version(stack) == was and stack.current == release
     assert_settled(stack)
 
 
 @pytest.mark.parametrize("after", ["lock", "journal.json"])
 def test_a_killed_deploy_is_ended_by_the_next(stack, asked, tmp_path, after):
-    release = stack.current
-    source = str(project_copy(tmp_path, {"backend/src/api/app.py": ('VERSION = "1.0.0"', f'VERSION = "{len(after)}"')}, stack.source))
+    release, was = stack.current, version(stack)
+    source = of_version(f"3.1.{len(after)}", stack, tmp_path)
     with asked():
         with stack.start(stack.command("deploy", stack_source=source)) as process:
             while not (stack.root / after).exists():
@@ -106,5 +107,5 @@ def test_a_killed_deploy_is_ended_by_the_next(stack, asked, tmp_path, after):
             os.killpg(process.pid, signal.SIGKILL)
         run = stack.deploy()
     assert run.status == 0, run.output
-    assert version(stack) == "1.0.0" and stack.current == release
+    assert version(stack) == was and stack.current == release
     assert_settled(stack)
