@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 import uuid
 
 import pytest
@@ -296,6 +297,7 @@ def test_images_that_no_release_needs_go(stack):
     tags = [f"{stack.project}/app:{number}" for number in range(4)]
 
     def deploy(number):
+        time.sleep(1)  # releases of one second have no order
         stack.engine.tag(f"{stack.image}:1", f"{stack.project}/app", str(number))
         stack.overrides = {"services": {"app": {**stack.services["services"]["job"], "image": tags[number]}}}
         return stack.deploy(keep=1)

@@ -93,6 +93,7 @@ def test_a_command_that_outlives_its_rollout_is_waited_for(project):
     """Compose goes on when only we are killed; the next run does not start beside it."""
     release = project.stage(2)
     project.slow_down_commands(3)
+    project.forget_commands()
     process = project.start("present", release)
     deadline = time.monotonic() + 30
     while not any("up" in one for one in project.commands()) and time.monotonic() < deadline:
