@@ -16,9 +16,10 @@ def expired(
 ) -> list[Manifest]:
     """Those of `backups` (oldest first, of one database) that are older than its `keep_last` newest verified ones.
 
-    A backup whose label is one of `keep_labels` is as good as pinned. Only verified, unpinned backups count, so that a pinned or an unverified one never pushes a good one out; while
-    there are fewer than `keep_last` of them, nothing expires. `newest` is the dump just made: it counts as the newest
-    even when the clock was set back and its date says that it is old.
+    A backup whose label is one of `keep_labels` is as good as pinned. Only verified, unpinned backups count, so that a
+    pinned or an unverified one never pushes a good one out; while there are fewer than `keep_last` of them, nothing
+    expires. `newest` is the dump just made: it counts as the newest even when the clock was set back and its date says
+    that it is old.
     """
     loose = (each for each in backups if not each.pinned and each.label not in keep_labels)
     unpinned = sorted(loose, key=lambda each: each.dump.file == newest)
