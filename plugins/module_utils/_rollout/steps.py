@@ -17,7 +17,7 @@ from ansible_collections.tria.production.plugins.module_utils._rollout import co
 from ansible_collections.tria.production.plugins.module_utils._rollout import told as _told
 from ansible_collections.tria.production.plugins.module_utils._rollout.containers import Container, Containers
 from ansible_collections.tria.production.plugins.module_utils._rollout.edge import EdgeOf
-from ansible_collections.tria.production.plugins.module_utils._rollout.release import Release, Service
+from ansible_collections.tria.production.plugins.module_utils._rollout.release import Edge, Release, Service
 from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options, Told
 from ansible_collections.tria.production.plugins.module_utils._rollout.window import Window
 
@@ -135,7 +135,7 @@ class Steps:
 
     def observe(self, service: Service) -> None:
         """The observation window: budgets are held through the edge while the old containers stay warm."""
-        entries = [*self.options.validate(list(service.verify)), *self.options.verify] if service.edge else []
+        entries = [*self.options.validate(list(service.verify)), *self._asked_of(service.edge)] if service.edge else []
         address = self.edge_of(service).address() if entries else ""
         targets = _probes.parse(filled(entries, _EDGE, address))
         self._session.hide(*_probes.secrets_of(targets))
@@ -145,6 +145,12 @@ class Steps:
         with self.told.timed("window"):
             window = Window(self._session, service, watched, counting).run()
         self.told.note(service.name, _told.NONE, time.monotonic() - begun, window=window)
+
+    def _asked_of(self, edge: Edge) -> list[dict[str, t.Any]]:
+        """The targets of the deploy, unless the edge is still to be replaced: its new address need not answer yet."""
+        behind = self.release.services.get(edge.service)
+        settled = behind is None or behind.beside or self.engine.applied(behind, self.release.legacy)
+        return self.options.verify if settled else []
 
     def verify(self) -> None:
         """Waits until the targets of the deploy are good."""
