@@ -10,6 +10,7 @@ a tenth of one.
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -23,9 +24,9 @@ class ControllerAction(ActionBase):
     _requires_connection = False
     spec: dict[str, t.Any] = {}
 
+    @abc.abstractmethod
     def work(self, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         """Returns the task's result; raises `ProductionError`."""
-        raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
