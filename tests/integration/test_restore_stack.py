@@ -70,12 +70,12 @@ def names(stack: DeployedStack) -> set[str]:
 @pytest.fixture
 def tidy(stack: DeployedStack) -> t.Iterator[DeployedStack]:
     """The stack, from which what a restore leaves beside is removed in the end."""
-    before = set((stack.root / "backups").iterdir())
+    before = set((stack.root / "backups").glob("*"))
     yield stack
     for name in names(stack):
         if name.startswith(f"{DBNAME}_before_"):
             stack.sql(f'DROP DATABASE "{name}"', autocommit=True)
-    for path in set((stack.root / "backups").iterdir()) - before:
+    for path in set((stack.root / "backups").glob("*")) - before:
         path.unlink()
 
 
