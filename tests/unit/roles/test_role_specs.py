@@ -99,7 +99,10 @@ def test_no_playbook_reads_the_internals_of_a_role():
 def test_the_planned_release_is_the_one_that_is_written():
     """A release's ID holds the time of its plan: nothing but the registered plan may name it."""
     for path, text in sources(COLLECTION / "roles" / "stack" / "tasks", "*.yml"):
+        states = re.findall(r"^    state: (staged|current|failed|bad|target|present|finished|reverted)$", text, re.MULTILINE)
         named = re.findall(r'^    release: "\{\{ (.+) \}\}"$', text, re.MULTILINE)
+        built = len(re.findall(r"tria\.production\.(?:stack_images|image_archive):", text))  # their states name no release
+        assert len(states) - built <= len(named) <= len(states), path
         assert set(named) <= {
             "stack_plan.release", "stack_plan.current", "stack_interrupted.release", "stack_interrupted.previous",
             "stack_target | default(omit, true)",
