@@ -16,6 +16,7 @@ import uuid
 
 import docker
 import pytest
+from ansible_collections.tria.production.plugins.module_utils._probes import _compose
 from probe_stack import (
     LATE,
     PASSWORD,
@@ -289,3 +290,20 @@ def test_a_flood_of_log_is_bounded_and_still_redacted(stack):
     assert error.took < LATE and text.endswith("the end") and len(text.encode()) <= 8192
     assert len(json.dumps(error.as_result())) < 40000
     assert not any(secret[n : n + 12] in text for n in range(len(secret) - 12)) and "********" in text
+
+
+def test_one_that_runs_again_is_told_with_the_exit_code_it_ended_with(engine_client, base_images):
+    command, policy = ["sh", "-c", "sleep 1; exit 13"], {"Name": "always"}
+    crashing = engine_client.containers.run(base_images["python"], command, detach=True, restart_policy=policy)
+    try:
+        said, deadline = "", time.monotonic() + 30
+        while "restart loop" not in said and time.monotonic() < deadline:
+            time.sleep(0.1)
+            one = engine_client.api.inspect_container(crashing.id)
+            if one["State"]["Status"] == "running" and one["RestartCount"]:  # 0 is all that its state knows then
+                memory = {"restarts": {crashing.id: one["RestartCount"] - 1}}
+                _compose.recall_exits(engine_client.api, [one], memory)
+                said = _compose.fault(one, False, 1.0, memory).message
+        assert "exit code 13" in said
+    finally:
+        crashing.remove(force=True)

@@ -20,6 +20,7 @@ from ansible_collections.tria.production.plugins.module_utils._probes import _ba
 MISSING = "missing"  # phase of a failure for want of containers: the only one that a grace period excuses
 CONTAINER = "container"
 
+_REMEMBERED = 60  # s of events in which the end before a restart is looked for
 _ENDED = ("exited", "dead")
 RESTARTED_UPTIME = 10.0  # s; the Engine itself takes a restarted container for stable after as long
 _HEALTH_LOG = 3
@@ -87,6 +88,17 @@ def fault(container: dict[str, t.Any], one_shot: bool, min_uptime: float, memory
     if one_shot:
         return Fault(container, f"container {name} has not finished")
     return _unhealthy(container) or _too_young(container, min_uptime, memory)
+
+
+def recall_exits(client: t.Any, containers: list[dict[str, t.Any]], memory: dict[str, t.Any]) -> None:
+    """Gives containers that were restarted meanwhile and run again their last exit code, which only events still have."""
+    known = memory.get("restarts", {})
+    for one in containers:
+        if one["State"]["Status"] == "running" and one["RestartCount"] > known.get(one["Id"], one["RestartCount"]):
+            now, ours = time.time(), {"container": one["Id"], "event": "die"}
+            span = {"since": int(now) - _REMEMBERED, "until": f"{now:.6f}"}
+            for event in client.events(**span, filters=ours, decode=True):
+                one["State"]["ExitCode"] = int(event["Actor"]["Attributes"].get("exitCode", 0))
 
 
 def judge(
@@ -162,8 +174,8 @@ def summary(container: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _ending(container: dict[str, t.Any]) -> str:
     state = container["State"]
-    # one that runs again has no exit code, only the 0 that the Engine puts there
-    parts = [] if state["Status"] == "running" else [f"exit code {state['ExitCode']}"]
+    # one that runs again has the 0 that the Engine puts there, unless its last one was recalled
+    parts = [] if state["Status"] == "running" and not state["ExitCode"] else [f"exit code {state['ExitCode']}"]
     if state["OOMKilled"]:
         parts.append("out of memory")
     if container["RestartCount"]:

@@ -75,6 +75,7 @@ def probe(options: dict[str, t.Any], attempt: _base.Attempt) -> _base.Outcome:
         containers = _compose.find(client, attempt.session, project, service, options.get("labels"))
         in_swarm = _swarm.look(client, project, service, containers)
         others = None if containers or in_swarm else _compose.neighbours(client)
+        _compose.recall_exits(client, [] if in_swarm else containers, attempt.memory)
     if in_swarm:
         return _swarm.probe(in_swarm, options, attempt.memory)
     expected = 1 if options["replicas"] is None else options["replicas"]
