@@ -29,6 +29,7 @@ OPTIONS = {
     "globals": True,
     "verify": "archive",
     "keep_last": 7,
+    "keep_labels": [],
     "pin": False,
     "label": None,
     "timeout": 30.0,
