@@ -14,10 +14,10 @@ PYTHON ?= python3
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help deploy checklist validate status history rollback backup restore destroy venv lint sanity unit setup app integration molecule molecule-hosts test test-all bench faults clean
+.PHONY: help deploy checklist validate status history rollback backup restore destroy venv lint sanity unit setup app integration integration-slow molecule molecule-hosts test test-all bench faults clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 deploy: venv ## Provision Docker, deploy the stack of INVENTORY (default inventories/local), pass all gates
 	ansible-playbook playbooks/deploy.yml -i $(INVENTORY) $(ARGS)
@@ -61,7 +61,7 @@ $(COLLECTION):
 
 test: lint sanity unit app integration molecule ## Everything that proves it
 
-test-all: test molecule-hosts ## The slow suites too
+test-all: test integration-slow molecule-hosts ## The slow suites too
 
 lint: venv ## ansible-lint, profile production; antsibull-docs; workflows and templates for CI
 	ansible-lint --offline --profile production
@@ -89,7 +89,10 @@ $(APP_VENV)/.installed: examples/tria/backend/requirements.txt examples/tria/bac
 	touch $@
 
 integration: setup ## Tests against real services, and whole deploys with planted faults
-	pytest tests/integration
+	pytest tests/integration -m "not slow"
+
+integration-slow: setup ## Integration tests that take minutes
+	pytest tests/integration -m slow
 
 molecule: venv ## A host of its own: deploy, again, verify
 	molecule test

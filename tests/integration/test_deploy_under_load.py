@@ -79,6 +79,7 @@ def test_a_release_and_the_way_back(stack, asked, tmp_path):
     assert json.loads((stack.root / "releases" / left / "outcome.json").read_text())["status"] == "bad"
 
 
+@pytest.mark.slow
 def test_a_release_that_validation_refuses(stack, asked, tmp_path):
     """Everything is ready, the edge was switched, and then it is found wanting: back without a failed request."""
     before, release, was = backends(stack), stack.current, version(stack)
@@ -94,6 +95,7 @@ def test_a_release_that_validation_refuses(stack, asked, tmp_path):
     assert_settled(stack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["lock", "journal.json"])
 def test_a_killed_deploy_is_ended_by_the_next(stack, asked, tmp_path, after):
     release, was = stack.current, version(stack)

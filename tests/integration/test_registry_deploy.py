@@ -186,6 +186,7 @@ def test_a_private_registry(engine, project, registry, images):
     assert project.containers() == running
 
 
+@pytest.mark.slow
 def test_a_base_image_of_a_private_registry(engine, project, registry, images):
     """It is pinned and pulled with the login, and a tag that was moved builds the image again."""
     (project.source / "app").mkdir()
@@ -219,6 +220,7 @@ def there_fixture():
         engine.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["100%", 1])
 def test_images_are_built_once_and_shipped(engine, tmp_path, there, images, batch):
     """To a second host with an Engine of its own, in the same batch and in the next one."""

@@ -56,6 +56,7 @@ def test_a_rollout_killed_before_each_of_its_deeds_is_reverted(project):
     assert told.failed == 0, (told.kinds, project.deeds())
 
 
+@pytest.mark.slow
 def test_a_rollout_killed_before_each_of_its_deeds_is_brought_to_its_end(project):
     with Load(project.url, rate=RATE) as load:
         for deed in range(1, MOST):
@@ -70,6 +71,7 @@ def test_a_rollout_killed_before_each_of_its_deeds_is_brought_to_its_end(project
     assert told.failed == 0, (told.kinds, project.deeds())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["finished", "reverted"])
 def test_the_end_of_a_rollout_killed_before_each_of_its_deeds_is_made_up_for(project, state):
     with Load(project.url, rate=RATE) as load:

@@ -120,6 +120,7 @@ def test_the_archive_belongs_to_who_is_to_fetch_it(at, images, tmp_path):
     assert (tmp_path / "archive").stat().st_uid == 65534
 
 
+@pytest.mark.slow
 def test_a_layer_that_was_removed_meanwhile(at, images, tmp_path, there):
     base, one, _two = images
     ship(at, [base], tmp_path / "base")
@@ -175,6 +176,7 @@ PLAY = """
 """
 
 
+@pytest.mark.slow
 def test_through_the_controller(at, images, there, tmp_path):
     (tmp_path / "play.yml").write_text(PLAY.replace("when: wanted.images", "when: wanted.images | length > 0"))
     hosts = {
