@@ -29,14 +29,14 @@ Plan = t.Dict[str, t.Any]
 class Migrations:
     """The migrations of one release: asked and undone by its own image, in its own environment.
 
-    `compose` is that of the release, `service` its one-shot, `settings` the `x-migrations` of that service. The
-    database must run. Every method raises `ProductionError`, which names service and command and holds no secret.
+    `compose` is that of the release, `service` its one-shot, `settings` its `x-migrations`, {plan: argv, undo: argv or
+    []}. The database must run. Every method raises `ProductionError`, which names service and command and holds no secret.
     """
 
     def __init__(self, compose: Compose, service: str, settings: dict[str, t.Any]) -> None:
         self._compose = compose
         self._service = service
-        self._settings = checked(service, settings)
+        self._settings = settings
 
     def plan(self, timeout: float = 120) -> Plan:
         """What is there and what the release's one-shot would run. Without `undo` none of it counts as reversible."""
@@ -78,18 +78,6 @@ class Migrations:
             raise ProductionError(f"service {self._service}", f"`{' '.join(argv)}` {cause}", exc.remedy) from exc
 
 
-def checked(service: str, settings: t.Any) -> dict[str, list[str]]:
-    """The settings of an `x-migrations`, {"plan": argv, "undo": argv or []}; raises `ProductionError`."""
-    fault = _fault_of(settings)
-    if fault:
-        raise ProductionError(
-            f"service {service}",
-            f"x-migrations: {fault}.",
-            'Write {plan: [program, argument], undo: [program, "{head}"]}.',
-        )
-    return {"plan": list(settings["plan"]), "undo": list(settings.get("undo") or [])}
-
-
 def ran(before: Plan, now: Plan) -> list[str]:
     """IDs of the migrations that were pending in the plan `before` and no longer are in the plan `now`, in order."""
     return [one["id"] for one in _gone(before, now)]
@@ -126,23 +114,6 @@ def stopped(migrations: t.Sequence[str], release: str, previous: str, backup: st
 def _gone(before: Plan, now: Plan) -> list[dict[str, t.Any]]:
     pending = {one["id"] for one in now["pending"]}
     return [one for one in before["pending"] if one["id"] not in pending]
-
-
-def _fault_of(settings: t.Any) -> str:
-    if not isinstance(settings, dict):
-        return "must be a mapping"
-    unknown = sorted(str(key) for key in settings if key not in ("plan", "undo"))
-    if unknown:
-        return f"there is no {', '.join(unknown)}"
-    for name in ("plan", "undo"):
-        argv = settings.get(name)
-        if name == "undo" and argv in (None, []):
-            continue
-        if not isinstance(argv, list) or not argv or not all(isinstance(part, str) for part in argv):
-            return f"{name} must be a list of texts, a program and its arguments"
-    if settings.get("undo") and not any(HEAD in part for part in settings["undo"]):
-        return f"undo must say with {HEAD} where to go"
-    return ""
 
 
 def _read(line: str) -> tuple[str, Plan]:

@@ -15,6 +15,9 @@ import docker
 import pytest
 from backup_server import BULK_SQL, SAMPLE_SQL, Postgres, result_of, start
 from deployed_stack import ROOT, DeployedStack, project_copy
+from second_engine import SecondEngine
+
+from ansible_collections.tria.production.plugins.module_utils import _docker
 
 IMAGES = ROOT / ".build" / "test-images.json"
 SETUP = "Run `ansible-playbook tests/setup.yml` first; `make integration` does."
@@ -63,6 +66,24 @@ def engine_client():
     client = docker.from_env()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session", name="engine")
+def engine_fixture():
+    """The Engine as modules talk to it."""
+    with _docker.connect(60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module", name="there")
+def there_fixture():
+    """Another host's Engine."""
+    engine = SecondEngine()
+    try:
+        engine.wait()
+        yield engine
+    finally:
+        engine.stop()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import uuid
 import pytest
 from deployed_stack import ROOT
 from registry_server import Registry
-from second_engine import SecondEngine
 from tiny_image import import_programs
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
@@ -91,12 +90,6 @@ class Project:
                 for tag in image["RepoTags"] or []:
                     if tag.startswith(f"{self.name}/"):
                         client.remove_image(tag, force=True)
-
-
-@pytest.fixture(scope="module", name="engine")
-def engine_fixture():
-    with _docker.connect(60) as client:
-        yield client
 
 
 @pytest.fixture(scope="module", name="images")
@@ -208,16 +201,6 @@ def test_a_base_image_of_a_private_registry(engine, project, registry, images):
     assert built[0] != built[1] and all(name.startswith(f"{project.name}/app:") for name in built)
     status, output = project.deploy()
     assert status == 0 and "changed=0" in output, output
-
-
-@pytest.fixture(name="there")
-def there_fixture():
-    engine = SecondEngine()
-    try:
-        engine.wait()
-        yield engine
-    finally:
-        engine.stop()
 
 
 @pytest.mark.slow

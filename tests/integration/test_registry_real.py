@@ -34,12 +34,6 @@ authority_module = importlib.import_module("authority")
 NOBODY = {"username": "nobody", "password": "wrong-s3cret"}
 
 
-@pytest.fixture(scope="module", name="engine")
-def engine_fixture():
-    with _docker.connect(60) as client:
-        yield client
-
-
 @pytest.fixture(scope="module", name="images")
 def images_fixture(engine):
     """Two local images that differ; their names."""

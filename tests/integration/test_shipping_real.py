@@ -16,23 +16,11 @@ import tarfile
 import uuid
 
 import pytest
-from second_engine import SecondEngine
 
 from ansible_collections.tria.production.plugins.module_utils import _docker, _shipping
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module", name="there")
-def there_fixture():
-    """Another host's Engine."""
-    engine = SecondEngine()
-    try:
-        engine.wait()
-        yield engine
-    finally:
-        engine.stop()
 
 
 @pytest.fixture(name="at")

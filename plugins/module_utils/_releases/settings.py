@@ -14,6 +14,7 @@ import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._migrations import HEAD
 
 UPSTREAM = "{upstream}"
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -70,10 +71,11 @@ def rollout(service: str, value: t.Any) -> dict[str, t.Any]:
 def migrations(service: str, value: t.Any) -> dict[str, list[str]]:
     """`x-migrations` as {plan: argv, undo: argv, empty when nothing can be undone}."""
     raw = _mapping(service, "x-migrations", value, _MIGRATIONS)
-    return {
-        "plan": _argv(service, "x-migrations.plan", raw.get("plan")),
-        "undo": _argv(service, "x-migrations.undo", raw["undo"]) if raw.get("undo") else [],
-    }
+    plan = _argv(service, "x-migrations.plan", raw.get("plan"))
+    undo = _argv(service, "x-migrations.undo", raw["undo"]) if raw.get("undo") else []
+    if undo and not any(HEAD in part for part in undo):
+        raise _wrong(service, "x-migrations.undo", f"it does not say with {HEAD} where to go")
+    return {"plan": plan, "undo": undo}
 
 
 def _edge(service: str, value: t.Any) -> dict[str, t.Any]:
