@@ -31,10 +31,10 @@ def running(project):
     return project
 
 
-def broken(project, release, culprit="app"):
+def broken(project, release, culprit="app", **options):
     """What a rollout that must fail says; under load it harms nobody, and neither does going back."""
     with Load(project.url, rate=RATE) as load:
-        error = project.refused("present", release)
+        error = project.refused("present", release, **options)
         assert project.served() == "1" and "1" in project.versions()
         project.done("reverted", project.first)
         told = load.stop()
@@ -181,11 +181,20 @@ def test_one_that_dies_before_it_is_ready(running):
     assert "the disk of cards is empty" in error["cause"] and error["log_tail"][-1] == "the disk of cards is empty"
 
 
+def test_one_that_crashes_again_and_again_is_not_drained(project):
+    project.app["x-rollout"]["drain"] = "60s"
+    project.first = project.stage(1)
+    project.deploy(project.first)
+    project.refused("present", project.stage(2, CRASH_AFTER=0.2))
+    assert project.done("reverted", project.first)["timings"]["drain"] < 10
+    went_back(project)
+
+
 def test_a_smoke_test_that_fails(running):
     asked = {"url": "http://{address}:8000/", "contains": "version 3"}
     running.app["x-rollout"]["smoke"] = [{"name": "direct", "http": asked}]
-    error = broken(running, running.stage(2), culprit=f"direct ({running.name}-app-2)")
-    assert "version 3" in error["cause"]
+    error = broken(running, running.stage(2), f"direct ({running.name}-app-2)", timeout=300)
+    assert "version 3" in error["cause"] and "30 s" in error["cause"]
 
 
 def test_a_file_that_the_edge_refuses_is_put_back_at_once(running):

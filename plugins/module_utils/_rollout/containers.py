@@ -40,6 +40,14 @@ class Containers:
         found = _docker.compose_containers(self.client, self._project, service)
         return sorted(found, key=lambda one: (one["Created"], one["Id"]))
 
+    def again(self, container: Container) -> Container | None:
+        """The container as it is now, None when it is gone."""
+        docker = _deps.load("docker")
+        try:
+            return self.client.inspect_container(container["Id"])
+        except docker.errors.NotFound:
+            return None
+
     def wanted(self, service: Service) -> list[Container]:
         """The running containers of its generation."""
         return [one for one in self.look(service.name) if generation(one) == service.generation and running(one)]

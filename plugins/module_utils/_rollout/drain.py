@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.tria.production.plugins.module_utils._rollout import containers as _containers
 from ansible_collections.tria.production.plugins.module_utils._rollout.containers import Container, Containers
 
 _LISTENING, _ESTABLISHED = "0A", "01"
@@ -37,6 +38,9 @@ def out(engine: Containers, leaving: t.Sequence[Leaving], now: t.Callable[[], fl
     begun, left, cut = now(), list(leaving), 0
     quiet_since: dict[str, float] = {}
     while left:
+        # One that crashes again and again has another process by now, and one that has ended needs no patience.
+        seen = ((one, engine.again(one.container)) for one in left)
+        left = [one._replace(container=fresh) for one, fresh in seen if fresh]
         due = []
         for one in left:
             count = connections(one.container)
@@ -58,7 +62,7 @@ def out(engine: Containers, leaving: t.Sequence[Leaving], now: t.Callable[[], fl
 
 def over(one: Leaving, count: int | None, waited: float, quiet: float) -> bool:
     """Whether a container with `count` connections, None when nobody can tell, may be told to stop."""
-    if not one.container["State"]["Running"] or waited >= one.drain + one.long_drain:
+    if not _containers.running(one.container) or waited >= one.drain + one.long_drain:
         return True
     return waited >= one.drain if count is None else count == 0 and quiet >= min(_QUIET, one.drain)
 

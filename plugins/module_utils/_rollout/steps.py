@@ -21,6 +21,7 @@ from ansible_collections.tria.production.plugins.module_utils._rollout.release i
 from ansible_collections.tria.production.plugins.module_utils._rollout.told import Options, Told
 from ansible_collections.tria.production.plugins.module_utils._rollout.window import Window
 
+_SMOKE = 30.0  # s for the smoke targets of containers that are healthy
 _STABLE = 1.0  # s for which new containers must have been good without a break
 _ADDRESS, _EDGE = "{address}", "{edge}"
 
@@ -161,13 +162,22 @@ class Steps:
                 _waiting.wait(entries, _waiting.Settings(self.options.timeout), self.options.secrets)
 
     def ready(self, service: Service, replicas: int, labels: dict[str, str], smoke: t.Sequence[Container] = ()) -> None:
-        """Waits until so many of its containers are ready, and the smoke targets of these; raises `ProductionError`."""
-        entries = [self._target(service, replicas, labels)]
+        """Waits until so many of its containers are ready, and the smoke targets of these; raises `ProductionError`.
+
+        Containers with a health check have started once they are healthy: then smoke targets need not be waited for as
+        long as a start may take.
+        """
+        entries, seconds = [self._target(service, replicas, labels)], self.options.timeout
+        if smoke and all(one["State"].get("Health") for one in smoke):
+            self._wait(entries, seconds)
+            seconds = min(seconds, _SMOKE)
         for one in smoke:
             for target in filled(service.smoke, _ADDRESS, _containers.address(one)):
                 entries.append({**target, "name": f"{target.get('name')} ({_containers.name_of(one)})"})
-        stable = 0.0 if service.one_shot else _STABLE
-        settings = _waiting.Settings(self.options.timeout, stable_for=stable)
+        self._wait(entries, seconds, stable_for=0.0 if service.one_shot else _STABLE)
+
+    def _wait(self, entries: list[dict[str, t.Any]], seconds: float, stable_for: float = 0.0) -> None:
+        settings = _waiting.Settings(seconds, stable_for=stable_for)
         _waiting.wait(self.options.validate(entries), settings, self.options.secrets)
 
     def _ready_generation(self, service: Service, replicas: int) -> None:

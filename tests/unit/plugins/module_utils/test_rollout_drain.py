@@ -73,4 +73,6 @@ def test_nothing_is_told_of_a_process_that_is_not_the_containers():
 def test_when_a_container_may_be_told_to_stop(count, waited, quiet, expected):
     leaving = drain.Leaving(container(), drain=30.0, long_drain=60.0, stop_grace_period=10.0)
     assert drain.over(leaving, count, waited, quiet) is expected
-    assert drain.over(leaving._replace(container=container(running=False)), count, waited, quiet) is True
+    for state in ({"Running": False}, {"Running": True, "Restarting": True}):
+        gone = {**container(), "State": {**container()["State"], **state}}
+        assert drain.over(leaving._replace(container=gone), count, waited, quiet) is True
