@@ -63,7 +63,7 @@ FAULTS = [
         _backend("api/health", '200 if document["overall_healthy"] else 503', "503"), "backend",
         settings={"readiness_timeout": 30, "stack_rollout_timeout": 30},
     ),
-    Case("smoke", _asked(f'assert {_EDGE} or scope["path"] != "/openapi.json", "planted"'), "openapi.json"),
+    Case("smoke", _asked(f'assert {_EDGE} or scope["path"] != "/openapi.json", "planted"'), "documentation"),
     Case("errors_after_the_switch", _asked(f'assert not {_EDGE}, "planted"'), "500", visible=True),
     Case("errors_later", _asked(f'assert not ({_EDGE} and {_SINCE} > 2), "planted"'), "500", visible=True),
     Case("slow_after_the_switch", _asked(f'{_EDGE} and await __import__("asyncio").sleep(1.5)'), "ms"),
