@@ -10,7 +10,6 @@ import dataclasses
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import tempfile
 import time
@@ -155,7 +154,7 @@ class Suite:
             try:
                 process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                self._stack.kill(process)
 
     def _next_run(self, version: str) -> tuple[TimedRun, float]:
         """The first run that the lock lets in, and the seconds until it began."""

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +75,26 @@ def snapshot(folder: pathlib.Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """The children of a process, theirs, and so on, each with when it was begun: IDs are used again."""
+    parents = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return [(child, _begun(child)) for child in found[1:]]
+
+
+def _begun(pid: int) -> str:
+    """When a process was begun, in the kernel's ticks; empty when there is none."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 class DeployedStack:
     """A stack on this machine, its folders, and what its containers are."""
 
@@ -87,6 +109,7 @@ class DeployedStack:
         self.reports = folder / "reports"
         self.secrets_folder = folder / "secrets"
         self.first_run: Run | None = None
+        self._workers: list[tuple[int, str]] = []
 
     # --- playbooks ----------------------------------------------------------------------------------------------------
 
@@ -116,6 +139,11 @@ class DeployedStack:
             text=True,
             start_new_session=True,
         )
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """End a playbook with SIGKILL. Its workers have sessions of their own: they live on, and are gone after `remove`."""
+        self._workers += descendants(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
 
     def playbook(self, playbook: str, *arguments: str, **variables) -> Run:
         """Run a playbook to its end. No run, however it ends, may show a secret."""
@@ -184,6 +212,9 @@ class DeployedStack:
 
     def remove(self) -> None:
         """Remove everything that a deploy of this stack may have made, by the Engine's API, whatever state it is in."""
+        for pid, begun in self._workers:
+            if _begun(pid) == begun:
+                os.kill(pid, signal.SIGKILL)
         client = docker.from_env()
         ours = {"label": f"{_docker.PROJECT}={self.name}"}
         try:

@@ -10,7 +10,6 @@ import contextlib
 import getpass
 import json
 import os
-import signal
 import socket
 import time
 
@@ -154,7 +153,7 @@ def test_the_lock_of_a_killed_deploy_is_taken_over_with_a_word(untouched):
         while not lock.exists():
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
+        untouched.kill(process)
     assert lock.exists()
     run = untouched.deploy()
     assert run.status == 0 and "rollout" not in run.gates, run.output

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
-import signal
 import time
 
 import pytest
@@ -106,7 +104,7 @@ def test_a_killed_deploy_is_ended_by_the_next(stack, asked, tmp_path, after):
                 assert process.poll() is None, process.stdout.read()
                 time.sleep(0.05)
             time.sleep(random.uniform(0, 5))
-            os.killpg(process.pid, signal.SIGKILL)
+            stack.kill(process)
         run = stack.deploy()
     assert run.status == 0, run.output
     assert version(stack) == was and stack.current == release

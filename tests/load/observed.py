@@ -92,7 +92,7 @@ class Stack(DeployedStack):
     def playbook(self, playbook: str, *arguments: str, **variables: t.Any) -> TimedRun:
         begun = time.monotonic()
         with self.start(self.command(playbook, *arguments, **variables)) as process:
-            limit = threading.Timer(300, process.kill)
+            limit = threading.Timer(300, self.kill, [process])
             limit.start()
             lines = [(time.monotonic(), line) for line in process.stdout]
             limit.cancel()
