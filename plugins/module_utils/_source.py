@@ -20,12 +20,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic, _dockerignore, _redact
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ARCHIVES_KEPT = 3
+_IN_USE = 86400.0  # s since an archive was last asked for
 _DIGITS = 20  # of the hash in the name of an archive
 _GLIBC_MINORS = range(17, 37)  # manylinux_2_17 … manylinux_2_36: what Debian 12 and newer can run
 
@@ -112,10 +114,13 @@ def pack(
     built = {os.path.normpath(context): _seen_by_build(src, context, digests) for context in contexts}
     archive = os.path.join(cache, f"{os.path.basename(os.path.abspath(src))}-{sha256[:_DIGITS]}.tar")
     missing = not os.path.exists(archive)
-    if missing and write:
-        with _alone(cache):  # one process for each host of the play packs the same folder
-            _write_archive(archive, entries, digests)
-            _prune(archive)
+    if write:
+        with _alone(cache):  # one process for each host of the play packs the same folder, and other plays theirs
+            if os.path.exists(archive):
+                os.utime(archive)
+            else:
+                _write_archive(archive, entries, digests)
+                _prune(archive)
     return {
         "archive": archive,
         "sha256": sha256,
@@ -177,9 +182,12 @@ def _alone(cache: str) -> t.Iterator[None]:
 
 
 def _prune(archive: str) -> None:
+    """Removes older archives of the same folder, but none that a play which still runs may have packed."""
+    unused = time.time() - _IN_USE
     siblings = glob.glob(glob.escape(archive[: -len("0" * _DIGITS + ".tar")]) + "[0-9a-f]" * _DIGITS + ".tar")
     for old in sorted(siblings, key=os.path.getmtime, reverse=True)[ARCHIVES_KEPT:]:
-        os.unlink(old)
+        if os.path.getmtime(old) < unused:
+            os.unlink(old)
 
 
 def fetch_wheels(src: str, cache: str, wheel_set: dict[str, t.Any]) -> str:

@@ -215,9 +215,20 @@ def test_old_archives_go_those_of_others_stay(pack, project, tmp_path):
     for number in range(5):
         (project / "compose.yaml").write_text(str(number))
         archives.append(pack()["archive"])
-        os.utime(archives[-1], (time.time() - 100 + number,) * 2)
+        os.utime(archives[-1], (time.time() - 200_000 + number,) * 2)
     assert [os.path.exists(archive) for archive in archives] == [False, False, True, True, True]
     assert os.path.exists(kept)
+
+
+def test_an_archive_that_another_play_may_still_copy_stays(pack, project):
+    archive = pack()["archive"]
+    os.utime(archive, (1, 1))
+    assert pack()["archive"] == archive
+    for number in range(5):
+        (project / "compose.yaml").write_text(str(number))
+        old = pack()["archive"]
+        os.utime(old, (2, 2))
+    assert os.path.exists(archive)
 
 
 def test_wheels_are_fetched_once_for_each_content(pack, project, pip):
