@@ -252,15 +252,27 @@ def referenced_files(compose: dict[str, t.Any], name: str) -> list[str]:
     service = compose["services"][name]
     extends = service.get("extends")
     found = [extends.get("file") if isinstance(extends, dict) else None]
-    for volume in service.get("volumes") or []:
-        if isinstance(volume, dict):
-            found.append(volume.get("source") if volume.get("type") == "bind" else None)
-        elif volume.startswith("."):
-            found.append(volume.partition(":")[0])
+    found += [source for source, _read_only in binds(service)]
     for entry in [*listed(service.get("env_file")), *listed(service.get("label_file"))]:
         found.append(entry.get("path") if isinstance(entry, dict) else entry)
     found += mounted_files(compose, name)
     return _inside(found)
+
+
+def binds(service: dict[str, t.Any]) -> list[tuple[str, bool]]:
+    """What a service of an interpolated project mounts by a path that is not absolute: (path, whether read-only)."""
+    found = []
+    for volume in service.get("volumes") or []:
+        if isinstance(volume, dict):
+            source = volume.get("source") if volume.get("type") == "bind" else None
+            read_only = bool(volume.get("read_only"))
+        else:
+            source, *rest = volume.split(":")
+            source = source if source.startswith(".") else None
+            read_only = "ro" in rest[1].split(",") if len(rest) > 1 else False
+        if source and not source.startswith(("/", "~")):
+            found.append((source, read_only))
+    return found
 
 
 def mounted_files(compose: dict[str, t.Any], name: str) -> list[str]:

@@ -142,7 +142,7 @@ BOUND = {
                 "./conf:/etc/web:ro",
                 "data:/data",
                 "/etc/hosts:/hosts",
-                {"type": "bind", "source": "up/../one.txt"},
+                {"type": "bind", "source": "up/../one.txt", "read_only": True},
             ],
             "env_file": ["web.env", {"path": "more.env"}],
             "configs": [{"source": "main"}],
@@ -171,12 +171,36 @@ def test_a_file_that_no_container_reads_is_not(path):
 
 @pytest.mark.parametrize("source", ["./web/main.conf", "./web", "."])
 def test_what_is_bound_from_a_build_context(source):
-    compose = {"services": {"db": {"image": "db", "volumes": [f"{source}:/x"]}}}
+    compose = {"services": {"db": {"image": "db", "volumes": [f"{source}:/x:ro"]}}}
     before = desired(compose)
     assert desired(compose, contexts={"web": "c" * 64}).content_hash() != before.content_hash()
     assert desired(compose, contexts={"web": "b" * 64, "api": "c" * 64}).content_hash() == before.content_hash() or (
         source == "."
     )
+
+
+@pytest.mark.parametrize(
+    ("volume", "said"),
+    [
+        ("./data:/var/lib/postgresql/data", "may write to ./data"),
+        ("${DATA:-./data}:/x:rw", "may write to ./data"),
+        ({"type": "bind", "source": "conf", "target": "/x"}, "may write to conf"),
+        ("./web:/x", "may write to ./web"),
+        (".:/x", "may write to ."),
+        ("../shared:/x:ro", "mounts ../shared, which is outside the project"),
+    ],
+)
+def test_what_would_be_written_into_one_release_is_refused(volume, said):
+    with pytest.raises(ProductionError) as raised:
+        desired({"services": {"db": {"image": "db", "volumes": [volume]}}}, files={"conf/a.conf": "1"})
+    assert raised.value.culprit == "db" and said in raised.value.cause and "named volume" in raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    "volume", ["./conf/a.conf:/x", "./web/main.conf:/x", "./data:/x:ro,z", "data:/x", "/srv/data:/x", "~/data:/x"]
+)
+def test_what_is_only_read_or_lies_elsewhere_may_be_mounted(volume):
+    assert desired({"services": {"db": {"image": "db", "volumes": [volume]}}}, files={"conf/a.conf": "1"}).services
 
 
 def test_the_env_file_counts_by_its_values():
