@@ -90,6 +90,7 @@ def test_bad_input_is_refused_before_anything_is_written(untouched):
     assert (snapshot(untouched.root), snapshot(untouched.facts), snapshot(untouched.reports)) == before
 
 
+@pytest.mark.slow
 def test_a_wrong_redis_password(untouched, tmp_path):
     """Only the backend's is wrong: the same wrong one on both sides would be a new password."""
     release = untouched.current
@@ -101,6 +102,7 @@ def test_a_wrong_redis_password(untouched, tmp_path):
     assert_reverted(run, untouched, release)
 
 
+@pytest.mark.slow
 def test_an_unreachable_database(untouched):
     release = untouched.current
     url = f"postgresql://tria_admin:{untouched.secrets()['postgres_password']}@no-such-host:5432/tria_aibpo"

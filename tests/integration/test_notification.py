@@ -267,6 +267,7 @@ def test_a_refused_deploy_stays_what_it_is_without_the_receiver(refused: t.Calla
     assert len(webhook.got) == 1
 
 
+@pytest.mark.slow
 def test_a_deploy_that_fails_later_is_told_after_its_report(stack: DeployedStack) -> None:
     with receiver() as webhook:
         url = {"notification_webhook_url": webhook.url}

@@ -132,6 +132,7 @@ def test_a_signal_cleans_up_at_once(tmp_path: pathlib.Path, target: Postgres, de
     assert untouched(target) and (dest / ".pg_backup.lock").read_text() == "{}"
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_whoever_is_in_the_new_database(
     tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path
 ) -> None:

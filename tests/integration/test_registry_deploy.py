@@ -124,6 +124,7 @@ def registry_fixture(tmp_path, engine, project):
     shutil.rmtree(f"/etc/docker/certs.d/{registry.address}", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_private_registry(engine, project, registry, images):
     """One deploy after the other, because each begins with what the one before it left."""
     trusted = pathlib.Path("/etc/docker/certs.d", registry.address, "ca.crt")

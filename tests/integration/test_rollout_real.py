@@ -190,6 +190,7 @@ def test_one_that_crashes_again_and_again_is_not_drained(project):
     went_back(project)
 
 
+@pytest.mark.slow
 def test_a_smoke_test_that_fails(running):
     asked = {"url": "http://{address}:8000/", "contains": "version 3"}
     running.app["x-rollout"]["smoke"] = [{"name": "direct", "http": asked}]
@@ -208,6 +209,7 @@ def test_a_file_that_the_edge_refuses_is_put_back_at_once(running):
     broken(running, release, culprit="edge")
 
 
+@pytest.mark.slow
 def test_an_edge_that_does_not_confirm(running):
     running.app["x-rollout"]["edge"].update(confirm=["echo", "somewhere else"])
     error = broken_after_switch(running, running.stage(2))
@@ -284,6 +286,7 @@ def test_a_one_shot_runs_first_and_its_failure_ends_it(running):
     assert len(running.containers("app")) == 1
 
 
+@pytest.mark.slow
 def test_what_belongs_to_no_service_is_removed(running):
     extra = {"image": running.app["image"], "command": ["sleep", "600"], "stop_grace_period": "0s"}
     running.compose["services"]["extra"] = extra
@@ -295,6 +298,7 @@ def test_what_belongs_to_no_service_is_removed(running):
     assert running.containers("extra") == []
 
 
+@pytest.mark.slow
 def test_a_stack_from_before_generations(project):
     """The edge knows the application by its name and has no folder of ours; releases had no generations."""
     first = project.stage(1)
