@@ -31,6 +31,7 @@ from ansible_collections.tria.production.plugins.modules import stack_images
 sys.path.append(str(ROOT / "tests" / "unit" / "plugins" / "module_utils"))
 authority_module = importlib.import_module("authority")
 
+pytestmark = pytest.mark.usefixtures("target_process")
 NOBODY = {"username": "nobody", "password": "wrong-s3cret"}
 
 

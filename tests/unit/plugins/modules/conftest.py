@@ -7,13 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils import _internal
-from ansible.module_utils.common import warnings
 
 
 @pytest.fixture(autouse=True)
-def target_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests of action plugins import the controller's side, which takes a module's warnings out of its result; earlier
-    modules leave theirs."""
-    monkeypatch.setattr(_internal, "is_controller", False, raising=False)
-    monkeypatch.setattr(warnings, "_global_warnings", {})
+def on_a_target(target_process: None) -> None:
+    """See there."""
