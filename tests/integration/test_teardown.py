@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The stack that other tests share is removed: its file's name puts this test behind theirs."""
+"""The stack that other tests share is removed, once nobody needs it any more (see conftest.py)."""
 
 from __future__ import annotations
 
