@@ -213,8 +213,9 @@ class DeployedStack:
     def remove(self) -> None:
         """Remove everything that a deploy of this stack may have made, by the Engine's API, whatever state it is in."""
         for pid, begun in self._workers:
-            if _begun(pid) == begun:
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
+                if _begun(pid) == begun:
+                    os.kill(pid, signal.SIGKILL)
         client = docker.from_env()
         ours = {"label": f"{_docker.PROJECT}={self.name}"}
         try:

@@ -259,7 +259,7 @@ def test_long_requests_and_websockets_have_their_grace(running):
 
     slow = threading.Thread(target=ask_slowly)
     slow.start()
-    running.app["x-rollout"].update(drain="5s", long_drain="5s")
+    running.app["x-rollout"].update(drain="5s", long_drain="8s")
     running.done("present", release)
     assert socket.ask("still there") == "1 still there" and running.served() == "2"
     running.commit(release)
