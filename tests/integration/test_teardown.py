@@ -12,8 +12,9 @@ from deployed_stack import snapshot
 
 
 def test_teardown_removes_all_but_the_backups(stack):
+    made = stack.playbook("backup")
+    assert made.status == 0 and stack.backups(), made.output
     backups = snapshot(stack.root / "backups")
-    assert stack.backups()
     run = stack.playbook("teardown", teardown_confirm=stack.name)
     assert run.status == 0, run.output
     assert stack.containers() == {} and not stack.facts.exists()
