@@ -45,7 +45,7 @@ class Desired:
         self.services = _services.describe(self._whole, self.profiles)
         mounts = _services.edge_mounts(self.services)
         for name, service in self.services.items():
-            _services.refuse_lost_writes(name, _compose.binds(self._whole["services"][name]), self._is_file)
+            _services.refuse_lost_writes(name, _compose.binds(self._whole["services"][name]), self.files)
             read = {path: self._hashes(path) for path in _compose.referenced_files(self._whole, name)}
             own = [raw["services"][name], mounts.get(name)]
             service["definition"] = _services.definition(own, self.env_content, read)
@@ -60,10 +60,6 @@ class Desired:
             return parser.parse(self.env_content).values
         known = {**self.contexts, **self.files}
         return {name: digest for name, digest in known.items() if _within(name, path) or _within(path, name)}
-
-    def _is_file(self, path: str) -> bool:
-        """Whether the path is a file of the project; of what is inside a build context only that it may be one."""
-        return path in self.files or any(path != context and _within(path, context) for context in self.contexts)
 
     def mounted(self) -> dict[str, str]:
         """A hash of the files behind the configs and secrets of each service that has any."""

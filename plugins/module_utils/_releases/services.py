@@ -104,13 +104,17 @@ def _refuse(name: str, service: dict[str, t.Any], one_shot: bool) -> None:
         raise ProductionError(name, "has a fixed address, which is taken once.", remedy)
 
 
-def refuse_lost_writes(name: str, binds: t.Sequence[tuple[str, bool]], is_file: t.Callable[[str], bool]) -> None:
-    """Raises for a mount of the project's folder that the service may write to: the next release has another one."""
+def refuse_lost_writes(name: str, binds: t.Sequence[tuple[str, bool]], files: t.Container[str]) -> None:
+    """Raises for a mount of the project's folder that the service may write to: the next release has another one.
+
+    One of the project's own `files` is read, whether `:ro` stands there or not. What is in a build context is not known to
+    be a file.
+    """
     for source, read_only in binds:
         path = os.path.normpath(source)
         if path.split(os.sep)[0] == "..":
             cause, more = f"mounts {source}, which is outside the project and so not on the host.", ""
-        elif not read_only and not is_file(path):
+        elif not read_only and path not in files:
             cause = f"may write to {source}, but every release has its own: what is written there would be left behind."
             more = " Where it is only read, add :ro."
         else:

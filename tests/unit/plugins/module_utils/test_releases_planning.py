@@ -186,6 +186,7 @@ def test_what_is_bound_from_a_build_context(source):
         ("${DATA:-./data}:/x:rw", "may write to ./data"),
         ({"type": "bind", "source": "conf", "target": "/x"}, "may write to conf"),
         ("./web:/x", "may write to ./web"),
+        ("./web/data:/x", "may write to ./web/data"),
         (".:/x", "may write to ."),
         ("../shared:/x:ro", "mounts ../shared, which is outside the project"),
     ],
@@ -196,8 +197,14 @@ def test_what_would_be_written_into_one_release_is_refused(volume, said):
     assert raised.value.culprit == "db" and said in raised.value.cause and "named volume" in raised.value.remedy
 
 
+def test_a_folder_beside_what_is_built_is_written_to():
+    compose = {"services": {"db": {"build": ".", "volumes": ["./data:/var/lib/postgresql/data"]}}}
+    with pytest.raises(ProductionError, match="may write to ./data"):
+        desired(compose, contexts={".": "a" * 64})
+
+
 @pytest.mark.parametrize(
-    "volume", ["./conf/a.conf:/x", "./web/main.conf:/x", "./data:/x:ro,z", "data:/x", "/srv/data:/x", "~/data:/x"]
+    "volume", ["./conf/a.conf:/x", "./web/main.conf:/x:ro", "./data:/x:ro,z", "data:/x", "/srv/data:/x", "~/data:/x"]
 )
 def test_what_is_only_read_or_lies_elsewhere_may_be_mounted(volume):
     assert desired({"services": {"db": {"image": "db", "volumes": [volume]}}}, files={"conf/a.conf": "1"}).services
