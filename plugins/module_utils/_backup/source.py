@@ -26,7 +26,7 @@ from ansible_collections.tria.production.plugins.module_utils._redact import red
 _CONNECT_SECONDS = "10"
 _CLEANUP_SECONDS = 15.0
 _POLL_SQL_SECONDS = 0.2
-_PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
+PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
 # What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
 _ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
@@ -120,8 +120,12 @@ class Server:
         deadline: Deadline,
         feed: t.Iterable[bytes] | None = None,
         sink: t.Callable[[bytes], t.Any] | None = None,
-    ) -> None:
-        """Runs one of PostgreSQL's tools; raises `ProductionError` with its last words when it fails."""
+        tool: str | None = None,
+    ) -> str:
+        """Runs one of PostgreSQL's tools; returns its last words, raises `ProductionError` with them when it fails.
+
+        `tool` is its name in the error, when it is not what `argv` begins with.
+        """
         names = sorted(self.connection.environment(self.application_name))
         command = self.command(argv, names, feed is not None)
         try:
@@ -129,7 +133,8 @@ class Server:
         except FileNotFoundError as exc:
             raise ProductionError(command[0], "is not installed on this host.", "Install it, on the PATH.") from exc
         if status != 0:
-            raise self.failure(argv[0], status, stderr)
+            raise self.failure(tool or argv[0], status, stderr)
+        return stderr
 
     def failure(self, tool: str, status: int, stderr: str) -> ProductionError:
         said = redact(_ROWS.sub(lambda match: f"{match[1] or match[2]}…", stderr), [self.connection.password or ""])
@@ -150,13 +155,13 @@ class Server:
     def query(self, sql: str, deadline: Deadline) -> t.Any:
         """The one JSON value that `sql` yields."""
         output: list[bytes] = []
-        argv = _PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
+        argv = PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
         self.run(argv, deadline, sink=output.append)
         return json.loads(b"".join(output))
 
     def script(self, sql: str, deadline: Deadline) -> None:
         """Runs statements one after the other, up to the first that fails; what they print is dropped."""
-        self.run(_PSQL, deadline, feed=[sql.encode("utf-8")])
+        self.run(PSQL, deadline, feed=[sql.encode("utf-8")])
 
     def free_bytes(self, folder: str, deadline: Deadline) -> int | None:
         """What the file system of a folder of the server has left, None where that cannot be told from here."""
