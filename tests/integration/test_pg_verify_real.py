@@ -211,6 +211,25 @@ def test_a_locked_table_is_named_with_its_holder(run: t.Any, target: Postgres) -
     assert result["failed"] and "catalog" in result["cause"] and "application migration" in result["cause"], result
 
 
+def test_somebody_who_waits_between_snapshot_and_dump_is_named(
+    create: t.Any, target: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for the snapshot's session keeps the dump waiting, and neither can see it in the other."""
+    carried, sessions = transit.carried, []
+
+    def wait_meanwhile(*args: t.Any, **kwargs: t.Any) -> None:
+        lock = ["-c", "SET application_name = 'migration'", "-c", "BEGIN", "-c", "LOCK TABLE catalog"]
+        sessions.append(target.tool("psql", "-XAtq", *lock))
+        until(lambda: target.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1")
+        carried(*args, **kwargs)
+
+    monkeypatch.setattr(transit, "carried", wait_meanwhile)
+    with pytest.raises(ProductionError, match="catalog .*application migration, waits for it"):
+        create(lock_timeout=1.0)
+    with sessions[0] as session:
+        session.communicate(timeout=30)
+
+
 def test_a_full_disk_is_noticed_before(create: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throwaway, "_RESERVE_BYTES", 1 << 60)
     with pytest.raises(ProductionError, match="to restore the dump into a throwaway container"):

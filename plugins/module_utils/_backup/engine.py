@@ -194,31 +194,34 @@ class Job:
             writer = archive.Writer(file, self.compression, self.level)
 
             def dump(options: list[str]) -> None:
-                run(argv + options, self.deadline, sink=writer.write)
+                with self._locks_explained():  # who waits, waits for the snapshot's session perhaps
+                    run(argv + options, self.deadline, sink=writer.write)
 
-            try:
-                if plan.verified == "restore":
+            if plan.verified == "restore":
+                with self._locks_explained():
                     plan.contents = proof.dumped(self.source, self.deadline, self.options["lock_timeout"], dump)
-                else:
-                    dump([])
-            except ProductionError as exc:
-                raise self._explained(exc) from exc
+            else:
+                dump([])
             writer.finish()
         plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
         plan.archive_bytes = writer.archive_bytes
 
-    def _explained(self, error: ProductionError) -> ProductionError:
+    @contextlib.contextmanager
+    def _locks_explained(self) -> t.Iterator[None]:
         """A lock that was waited for in vain is somebody's: says whose."""
-        if "lock timeout" not in error.cause and ("LOCK TABLE" not in error.cause or "timeout" not in error.cause):
-            return error
-        holders = self.source.blockers(Deadline(10))
-        return ProductionError(
-            self.source.name,
-            f"a table stayed locked for {self.options['lock_timeout']:g} seconds, so the dump was given up."
-            f" Exclusive locks are held on: {'; '.join(holders) or 'none any more'}.",
-            "Let that transaction finish (a migration, VACUUM FULL), or raise lock_timeout.",
-            **error.details,
-        )
+        try:
+            yield
+        except ProductionError as exc:
+            if not re.search("lock timeout|timeout.*LOCK TABLE", exc.cause):
+                raise
+            holders = self.source.blockers(Deadline(10))
+            raise ProductionError(
+                self.source.name,
+                f"a table stayed locked for {self.options['lock_timeout']:g} seconds, so the dump was given up."
+                f" Exclusive locks are held on: {'; '.join(holders) or 'none any more'}.",
+                "Let that transaction finish (a migration, VACUUM FULL), or raise lock_timeout.",
+                **exc.details,
+            ) from exc
 
     def _feed(self, draft: Draft, plan: manifest.Manifest) -> t.Iterator[bytes]:
         dump = plan.dump

@@ -50,9 +50,10 @@ FROM pg_stat_activity WHERE application_name = {name}
 
 _BLOCKERS_SQL = """
 SELECT coalesce(json_agg(DISTINCT format('%s (pid %s, user %s, application %s, %s)', l.relation::regclass, a.pid,
-                                         a.usename, coalesce(nullif(a.application_name, ''), '-'), a.state)), '[]')
+                                         a.usename, coalesce(nullif(a.application_name, ''), '-'),
+                                         CASE WHEN l.granted THEN a.state ELSE 'waits for it' END)), '[]')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -171,7 +172,7 @@ class Server:
         return Facts(**self.query(_FACTS_SQL, deadline))
 
     def blockers(self, deadline: Deadline) -> list[str]:
-        """Who holds the locks that keep a dump waiting; one line each, without their statements."""
+        """Who holds locks that keep a dump waiting, or waits in front of it; one line each, without their statements."""
         return self.query(_BLOCKERS_SQL, deadline)
 
     def terminate(self, application_name: str) -> None:

@@ -41,13 +41,14 @@ export LC_ALL PATH
 mkdir -m 0700 {_FOLDER}
 initdb --pgdata={_FOLDER}/data --username="$2" --auth=trust --encoding=UTF8 --no-sync >&2
 exec 3<&0
-(cat <&3 > /dev/null; kill -QUIT 1) &
+(cat <&3 > /dev/null; kill -QUIT $$) &
 (until psql --no-psqlrc --host={_FOLDER} --username="$2" --dbname=postgres --quiet --command='' 2> /dev/null
 do sleep 0.05; done; echo '{_READY.decode()}') &
-exec postgres -D {_FOLDER}/data -c shared_preload_libraries="$3" \\
-    -c listen_addresses= -c unix_socket_directories={_FOLDER} -c port=5432 -c ssl=off -c max_connections=10 -c max_locks_per_transaction=256 -c max_worker_processes=0 \\
+exec postgres -D {_FOLDER}/data -c shared_preload_libraries="$3" -c max_worker_processes=0 \\
+    -c listen_addresses= -c unix_socket_directories={_FOLDER} -c port=5432 -c ssl=off \\
+    -c max_connections=10 -c max_locks_per_transaction=256 -c autovacuum=off -c jit=off \\
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 \\
-    -c archive_mode=off -c max_wal_size=256MB -c checkpoint_warning=0 -c autovacuum=off -c jit=off \\
+    -c archive_mode=off -c max_wal_size=256MB -c checkpoint_warning=0 \\
     -c logging_collector=off -c log_destination=stderr -c log_min_messages=log 3<&- < /dev/null > /dev/null
 """
 _ORIGIN_SQL = """
