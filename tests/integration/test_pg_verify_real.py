@@ -16,8 +16,19 @@ import docker
 import pytest
 from ansible_collections.tria.production.plugins.module_utils._backup import engine, snapshot, throwaway, transit
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from backup_server import BULK_SQL, DBNAME, OPTIONS, SAMPLE_SQL, LockedTable, Postgres, manifests, partials, result_of
-from backup_server import start, until
+from backup_server import (
+    BULK_SQL,
+    DBNAME,
+    OPTIONS,
+    SAMPLE_SQL,
+    LockedTable,
+    Postgres,
+    manifests,
+    partials,
+    result_of,
+    start,
+    until,
+)
 
 # What is hard to compare, or to restore where nothing is there yet.
 ODD_SQL = """
@@ -70,8 +81,8 @@ def target(engine_client: docker.DockerClient, base_images: dict[str, str]) -> t
 @pytest.fixture
 def throwaways(engine_client: docker.DockerClient, dest: pathlib.Path) -> t.Callable[[], list[str]]:
     """Names of the throwaway containers that are there for backups in `dest`."""
-    label = f"{throwaway.LABEL}={dest}"
-    return lambda: [each.name for each in engine_client.containers.list(all=True, filters={"label": label})]
+    which = {"all": True, "ignore_removed": True, "filters": {"label": f"{throwaway.LABEL}={dest}"}}
+    return lambda: [each.name for each in engine_client.containers.list(**which)]
 
 
 @pytest.fixture
@@ -290,12 +301,9 @@ def test_a_throwaway_that_stayed_is_removed_by_the_next_run(
     run: t.Any, engine_client: docker.DockerClient, base_images: dict[str, str], dest: pathlib.Path, throwaways: t.Any
 ) -> None:
     labels = {throwaway.LABEL: str(dest)}
-    left = engine_client.containers.run(base_images["postgres"], "sleep 600", entrypoint="", detach=True, labels=labels)
-    volume = (
-        left.attrs["Mounts"][0]["Name"]
-        if left.attrs["Mounts"]
-        else engine_client.containers.get(left.id).attrs["Mounts"][0]["Name"]
-    )
+    left = engine_client.containers.run(base_images["postgres"], "600", entrypoint="sleep", detach=True, labels=labels)
+    left.reload()
+    volume = left.attrs["Mounts"][0]["Name"]
     assert throwaways() == [left.name]
     assert run(dbname="postgres", verify="archive")["changed"] and throwaways() == []
     assert volume not in [each.name for each in engine_client.volumes.list()]

@@ -10,7 +10,6 @@ database beside its others. Whoever is killed leaves a container that ends by it
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 import time
 import typing as t
