@@ -40,7 +40,7 @@ export LC_ALL PATH
 mkdir -m 0700 {_FOLDER}
 initdb --pgdata={_FOLDER}/data --username="$2" --auth=trust --encoding=UTF8 --no-sync >&2
 exec 3<&0
-(cat <&3 > /dev/null; kill -QUIT $$) &
+(cat <&3 > /dev/null; while kill -QUIT $$; do sleep 0.1; done) 2> /dev/null &
 (until psql --no-psqlrc --host={_FOLDER} --username="$2" --dbname=postgres --quiet --command='' 2> /dev/null
 do sleep 0.05; done; echo '{_READY.decode()}') &
 exec postgres -D {_FOLDER}/data -c shared_preload_libraries="$3" -c max_worker_processes=0 \\
