@@ -19,8 +19,12 @@ description:
     checksum, and the server's own C(pg_restore). The manifest, C(<dump>.json), is written last; a dump without a
     manifest is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as
     they were.
-  - The stream out of a container is not hashed inside it. A loss on the way is noticed by C(pg_restore), which has to
-    find every entry of the table of contents, block by block.
+  - The stream out of a container is counted and hashed inside it, too, and has to be the same on both sides.
+  - With O(verify=restore), the dump is made of a snapshot of which every table is counted and hashed meanwhile; then it is
+    restored where nobody else is, and has to be the same there. What others write during the dump does not matter.
+    For O(container), that place is a throwaway container of the same image without a network, else a throwaway database
+    on the same server, which takes the right to create one. It is removed in any case, by the next run when this one was
+    killed. Sequences are no part of a snapshot and are not compared, nor are materialized views, which are made anew.
   - With O(state=restored), verifies a backup as a new one is verified, loads it into a new database beside the running
     one, C(<dbname>_restoring), and gives that the name in one transaction. Whatever stops the run before, the running
     database is as it was and what was half-restored is dropped, by the next run when this one was killed.
@@ -32,6 +36,8 @@ description:
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
+  - C(sh), C(tee), C(sha256sum), C(wc) in the container; C(initdb) and C(postgres), too, for O(verify=restore)
+  - PostgreSQL >= 11, for O(verify=restore)
   - C(psql), C(pg_dump), C(pg_dumpall), C(pg_restore), in the container or on the host
   - zstandard >= 0.15 (Python library), for O(compression=zstd)
 attributes:
@@ -140,11 +146,18 @@ options:
     default: true
   verify:
     description:
+      - V(restore) restores the dump before it gets its name, and compares every table with the snapshot that was dumped.
       - V(archive) reads the whole dump back before it gets its name.
       - V(none) reads no more than its table of contents; such a backup does not count for O(keep_last).
     type: str
-    choices: [archive, none]
+    choices: [restore, archive, none]
     default: archive
+  verify_restore_up_to:
+    description:
+      - Size of a database, such as V(2G), above which V(archive) takes the place of V(restore) for O(verify).
+        Then RV(backup.verified_reason) says so.
+      - The default is no limit.
+    type: str
   keep_last:
     description:
       - How many verified backups of this database are kept. Older ones are removed after the new one is complete.
@@ -293,6 +306,10 @@ backup:
       description: How far the dump was verified.
       type: str
       sample: archive
+    verified_reason:
+      description: Why that is less than O(verify) asks for; null when it is not.
+      type: str
+      sample: "The database has 5120.0 MiB, more than verify_restore_up_to=2G: not restored, but read whole."
     label:
       description: The label given.
       type: str
@@ -301,6 +318,15 @@ backup:
       description: Whether retention leaves it alone.
       type: bool
       sample: false
+results:
+  description: The backup as one check, for reports; its name says how far the backup was verified.
+  returned: when a backup was made
+  type: list
+  elements: dict
+  sample:
+    - name: tria_aibpo, verified by restoring it
+      category: Backup
+      status: pass
 restored:
   description: What was restored, or would be.
   returned: when O(state=restored) succeeded
@@ -418,7 +444,8 @@ def main() -> None:
             compression=dict(type="str", choices=["zstd", "gzip", "none"], default="zstd"),
             compression_level=dict(type="int"),
             globals=dict(type="bool", default=True),
-            verify=dict(type="str", choices=["archive", "none"], default="archive"),
+            verify=dict(type="str", choices=["restore", "archive", "none"], default="archive"),
+            verify_restore_up_to=dict(type="str"),
             keep_last=dict(type="int", default=7),
             keep_labels=dict(type="list", elements="str", default=[]),
             pin=dict(type="bool", default=False),

@@ -39,6 +39,7 @@ OPTIONS = types.MappingProxyType(
         "compression_level": None,
         "globals": True,
         "verify": "archive",
+        "verify_restore_up_to": None,
         "keep_last": 7,
         "pin": False,
         "label": None,

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import re
 import secrets
@@ -19,8 +21,12 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     guard,
     locate,
     manifest,
+    proof,
     reading,
     retention,
+    snapshot,
+    throwaway,
+    transit,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
     Draft,
@@ -87,18 +93,31 @@ class Job:
             self._need_space(facts, siblings)
             plan = self._plan(facts)
             stem = plan.dump.file.split(".dump")[0]
-            lock.record({"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name})
+            record = {"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name}
+            lock.record(record)
             with Draft(self.dest) as draft:
-                self._dump(draft, plan)
-                self._verify(draft, plan, facts)
+                with self._place(plan) as place:
+                    lock.record({**record, **(place.record if place else {})})
+                    self._dump(draft, plan)
+                    globals_script = self._dump_globals() if place or self.options["globals"] else b""
+                    self._verify(draft, plan, facts)
+                    if place:
+                        self._prove(draft, plan, place, globals_script)
                 if self.options["globals"]:
-                    plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
+                    plan.globals = self._keep_globals(draft, f"{stem}.globals.sql", globals_script)
                 plan.duration_s = round(time.monotonic() - self.started, 3)
                 draft.publish(plan)
             expired = self._expired(siblings, plan)
             result = self._result(plan, expired, "backed up")
+            result["results"] = [proof.result(plan).as_dict()]
             self._remove(expired, result)
         return result
+
+    def _place(self, plan: manifest.Manifest) -> t.Any:
+        """Where the dump is restored to be verified, as a context; None when it is not."""
+        if plan.verified != "restore":
+            return contextlib.nullcontext()
+        return throwaway.of(self.source, self.dest, self.deadline)
 
     def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
         keep_last, keep_labels = self.options["keep_last"], self.options["keep_labels"]
@@ -146,6 +165,7 @@ class Job:
         now = datetime.datetime.now(datetime.timezone.utc)
         database = re.sub(r"[^A-Za-z0-9_]+", "_", self.options["dbname"])[:63]
         stem = f"{database}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        verified, reason = proof.level(self.options, facts)
         return manifest.Manifest(
             created_at=f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
             dbname=self.options["dbname"],
@@ -159,7 +179,8 @@ class Job:
             pg_dump_version="",
             entries=0,
             tables=facts.tables,
-            verified=self.options["verify"],
+            verified=verified,
+            verified_reason=reason,
             duration_s=0.0,
             label=self.options["label"],
             pinned=self.options["pin"],
@@ -168,41 +189,61 @@ class Job:
     def _dump(self, draft: Draft, plan: manifest.Manifest) -> None:
         wait_ms = int(self.options["lock_timeout"] * 1000)
         argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", f"--lock-wait-timeout={wait_ms}"]
+        run = self.source.run if plan.verified == "none" else functools.partial(transit.carried, self.source)
         with draft.create(plan.dump.file) as file:
             writer = archive.Writer(file, self.compression, self.level)
-            try:
-                self.source.run(argv, self.deadline, sink=writer.write)
-            except ProductionError as exc:
-                raise self._explained(exc) from exc
+
+            def dump(options: list[str]) -> None:
+                with self._locks_explained():  # who waits, waits for the snapshot's session perhaps
+                    run(argv + options, self.deadline, sink=writer.write)
+
+            if plan.verified == "restore":
+                with self._locks_explained():
+                    plan.contents = proof.dumped(self.source, self.deadline, self.options["lock_timeout"], dump)
+            else:
+                dump([])
             writer.finish()
         plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
         plan.archive_bytes = writer.archive_bytes
 
-    def _explained(self, error: ProductionError) -> ProductionError:
+    @contextlib.contextmanager
+    def _locks_explained(self) -> t.Iterator[None]:
         """A lock that was waited for in vain is somebody's: says whose."""
-        if "LOCK TABLE" not in error.cause or "timeout" not in error.cause:
-            return error
-        holders = self.source.blockers(Deadline(10))
-        return ProductionError(
-            self.source.name,
-            f"a table stayed locked for {self.options['lock_timeout']:g} seconds, so the dump was given up."
-            f" Exclusive locks are held on: {'; '.join(holders) or 'none any more'}.",
-            "Let that transaction finish (a migration, VACUUM FULL), or raise lock_timeout.",
-            **error.details,
+        try:
+            yield
+        except ProductionError as exc:
+            if not re.search("lock timeout|timeout.*LOCK TABLE", exc.cause):
+                raise
+            holders = self.source.blockers(Deadline(10))
+            raise ProductionError(
+                self.source.name,
+                f"a table stayed locked for {self.options['lock_timeout']:g} seconds, so the dump was given up."
+                f" Exclusive locks are held on: {'; '.join(holders) or 'none any more'}.",
+                "Let that transaction finish (a migration, VACUUM FULL), or raise lock_timeout.",
+                **exc.details,
+            ) from exc
+
+    def _feed(self, draft: Draft, plan: manifest.Manifest) -> t.Iterator[bytes]:
+        dump = plan.dump
+        return archive.checked_chunks(
+            draft.path(dump.file), plan.compression, dump.size_bytes, dump.sha256, plan.archive_bytes
         )
 
-    def _verify(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
-        """Holds what is on the disk against what was dumped; fills in what the archive says of itself."""
-        path, compression = draft.path(plan.dump.file), plan.compression
-        feed = archive.checked_chunks(path, compression, plan.dump.size_bytes, plan.dump.sha256, plan.archive_bytes)
+    @contextlib.contextmanager
+    def _damage_explained(self) -> t.Iterator[None]:
         try:
-            contents = reading.contents(self.source, path, compression, self.deadline)
-            if plan.verified == "archive":
-                reading.read_fully(self.source, feed, self.deadline)
+            yield
         except archive.Damaged as exc:
             raise ProductionError(
                 self.dest, f"the dump is damaged: {exc}", "Check the disk and its file system; nothing was published."
             ) from exc
+
+    def _verify(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
+        """Holds what is on the disk against what was dumped; fills in what the archive says of itself."""
+        with self._damage_explained():
+            contents = reading.contents(self.source, draft.path(plan.dump.file), plan.compression, self.deadline)
+            if plan.verified == "archive":
+                reading.read_fully(self.source, self._feed(draft, plan), self.deadline)
         if facts.tables and not contents.tables:
             raise ProductionError(
                 self.source.name,
@@ -212,7 +253,15 @@ class Job:
         for name, value in dataclasses.asdict(contents).items():
             setattr(plan, name, value)
 
-    def _dump_globals(self, draft: Draft, name: str) -> manifest.File:
+    def _prove(self, draft: Draft, plan: manifest.Manifest, place: throwaway.Place, globals_script: bytes) -> None:
+        """Restores the file that is on the disk, every byte of which is read, and compares it with the snapshot."""
+        with self._damage_explained():
+            found = proof.restored(
+                place, self._feed(draft, plan), globals_script.decode("utf-8"), plan.database_size_bytes
+            )
+        snapshot.require_same(self.source.name, plan.contents or {}, found)
+
+    def _dump_globals(self) -> bytes:
         """Roles and tablespaces, which no database dump holds; without the roles' passwords."""
         argv = ["pg_dumpall", "--no-password", "--globals-only", "--no-role-passwords"]
         argv.append(f"--database={conninfo(self.options['dbname'])}")
@@ -222,16 +271,18 @@ class Job:
             raise ProductionError(
                 self.source.name, "pg_dumpall's output has no end.", "Run again, or set globals: false."
             )
+        return text.data
+
+    def _keep_globals(self, draft: Draft, name: str, script: bytes) -> manifest.File:
         with draft.create(name) as file:
             meter = archive.Meter(file)
-            meter.write(text.data)
+            meter.write(script)
         return manifest.File(name, meter.size, meter.sha256)
 
     def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
         path = os.path.join(self.dest, made.dump.file)
-        backup = {
-            key: value for key, value in dataclasses.asdict(made).items() if key not in ("dump", "globals", "source")
-        }
+        record, left_out = dataclasses.asdict(made), ("dump", "globals", "source", "contents")
+        backup = {key: value for key, value in record.items() if key not in left_out}
         backup.update(
             path=path,
             manifest=path + manifest.SUFFIX,
@@ -239,9 +290,10 @@ class Job:
             size_bytes=made.dump.size_bytes,
             sha256=made.dump.sha256,
         )
+        reason = f". {made.verified_reason}" if made.verified_reason else ""
         return {
             "changed": True,
-            "msg": f"{self.source.name} {verb} to {path}",
+            "msg": f"{self.source.name} {verb} to {path}, {proof.words(made.verified)}{reason}",
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }

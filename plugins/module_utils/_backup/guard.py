@@ -13,7 +13,7 @@ import secrets
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
-from ansible_collections.tria.production.plugins.module_utils._backup import databases, locate, process
+from ansible_collections.tria.production.plugins.module_utils._backup import databases, locate, process, throwaway
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import sweep
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Server
@@ -88,4 +88,6 @@ def clean_up_after(server: Server, dest: str, unfinished: dict[str, t.Any], dead
         server.terminate(unfinished["application_name"])
     if unfinished.get("restoring") and unfinished.get("source") == server.identity:
         databases.drop(server, unfinished["restoring"], deadline)
+    if isinstance(server, Container):
+        throwaway.sweep(dest)
     sweep(dest, unfinished.get("stem"))

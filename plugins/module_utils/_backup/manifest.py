@@ -27,7 +27,11 @@ class File:
 
 @dataclasses.dataclass
 class Manifest:
-    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601."""
+    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601.
+
+    `contents` are the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the
+    dump was verified by restoring it.
+    """
 
     created_at: str
     dbname: str
@@ -45,6 +49,8 @@ class Manifest:
     duration_s: float
     label: str | None = None
     pinned: bool = False
+    verified_reason: str | None = None
+    contents: dict[str, dict[str, t.Any]] | None = None
 
     @property
     def files(self) -> list[File]:

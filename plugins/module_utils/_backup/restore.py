@@ -24,6 +24,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     process,
     reading,
     roles,
+    snapshot,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import Lock
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
@@ -213,6 +214,11 @@ class Restore:
                 f"has {chosen.record.tables} tables, {facts.tables} were restored.",
                 "See the server's log, and report this as a bug.",
             )
+        if chosen.record.contents is not None:
+            found = snapshot.contents(target, self.deadline, self.deadline.remaining())
+            # Another major version may write values otherwise; the rows are as many.
+            alike = choice.major(facts.server_version) == choice.major(chosen.record.server_version)
+            snapshot.require_same(chosen.path, chosen.record.contents, found, hashes=alike)
         properties = databases.property_statements(self.restoring, state.live)
         self.server.script("".join(f"{each};\n" for each in properties), self.deadline)
         return facts.database_size_bytes

@@ -26,7 +26,7 @@ from ansible_collections.tria.production.plugins.module_utils._redact import red
 _CONNECT_SECONDS = "10"
 _CLEANUP_SECONDS = 15.0
 _POLL_SQL_SECONDS = 0.2
-_PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
+PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
 # What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
 _ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
@@ -50,9 +50,10 @@ FROM pg_stat_activity WHERE application_name = {name}
 
 _BLOCKERS_SQL = """
 SELECT coalesce(json_agg(DISTINCT format('%s (pid %s, user %s, application %s, %s)', l.relation::regclass, a.pid,
-                                         a.usename, coalesce(nullif(a.application_name, ''), '-'), a.state)), '[]')
+                                         a.usename, coalesce(nullif(a.application_name, ''), '-'),
+                                         CASE WHEN l.granted THEN a.state ELSE 'waits for it' END)), '[]')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -120,8 +121,12 @@ class Server:
         deadline: Deadline,
         feed: t.Iterable[bytes] | None = None,
         sink: t.Callable[[bytes], t.Any] | None = None,
-    ) -> None:
-        """Runs one of PostgreSQL's tools; raises `ProductionError` with its last words when it fails."""
+        tool: str | None = None,
+    ) -> str:
+        """Runs one of PostgreSQL's tools; returns its last words, raises `ProductionError` with them when it fails.
+
+        `tool` is its name in the error, when it is not what `argv` begins with.
+        """
         names = sorted(self.connection.environment(self.application_name))
         command = self.command(argv, names, feed is not None)
         try:
@@ -129,7 +134,8 @@ class Server:
         except FileNotFoundError as exc:
             raise ProductionError(command[0], "is not installed on this host.", "Install it, on the PATH.") from exc
         if status != 0:
-            raise self.failure(argv[0], status, stderr)
+            raise self.failure(tool or argv[0], status, stderr)
+        return stderr
 
     def failure(self, tool: str, status: int, stderr: str) -> ProductionError:
         said = redact(_ROWS.sub(lambda match: f"{match[1] or match[2]}…", stderr), [self.connection.password or ""])
@@ -150,13 +156,13 @@ class Server:
     def query(self, sql: str, deadline: Deadline) -> t.Any:
         """The one JSON value that `sql` yields."""
         output: list[bytes] = []
-        argv = _PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
+        argv = PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
         self.run(argv, deadline, sink=output.append)
         return json.loads(b"".join(output))
 
     def script(self, sql: str, deadline: Deadline) -> None:
         """Runs statements one after the other, up to the first that fails; what they print is dropped."""
-        self.run(_PSQL, deadline, feed=[sql.encode("utf-8")])
+        self.run(PSQL, deadline, feed=[sql.encode("utf-8")])
 
     def free_bytes(self, folder: str, deadline: Deadline) -> int | None:
         """What the file system of a folder of the server has left, None where that cannot be told from here."""
@@ -166,7 +172,7 @@ class Server:
         return Facts(**self.query(_FACTS_SQL, deadline))
 
     def blockers(self, deadline: Deadline) -> list[str]:
-        """Who holds the locks that keep a dump waiting; one line each, without their statements."""
+        """Who holds locks that keep a dump waiting, or waits in front of it; one line each, without their statements."""
         return self.query(_BLOCKERS_SQL, deadline)
 
     def terminate(self, application_name: str) -> None:

@@ -28,6 +28,7 @@ OPTIONS = {
     "compression_level": None,
     "globals": True,
     "verify": "archive",
+    "verify_restore_up_to": None,
     "keep_last": 7,
     "keep_labels": [],
     "pin": False,

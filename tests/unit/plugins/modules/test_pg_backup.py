@@ -78,7 +78,7 @@ def test_a_restore(capsys: pytest.CaptureFixture[str], calls: list[t.Any], monke
         ({"container": {"project": "tria", "name": "x"}}, "mutually exclusive"),
         ({"state": "absent"}, "value of state"),
         ({"when_absent": "ignore"}, "value of when_absent"),
-        ({"verify": "restore"}, "value of verify"),
+        ({"verify": "full"}, "value of verify"),
         ({"compression": "lzma"}, "value of compression"),
     ],
 )

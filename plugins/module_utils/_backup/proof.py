@@ -1,0 +1,87 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far a backup is to be verified, and the proof by restoring it. Private to the collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._backup import reading, snapshot, throwaway
+from ansible_collections.tria.production.plugins.module_utils._backup.manifest import Manifest
+from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts, Server, conninfo
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+from ansible_collections.tria.production.plugins.module_utils._result import PASS, CheckResult
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def level(options: dict[str, t.Any], facts: Facts) -> tuple[str, str | None]:
+    """What `verified` will be, and why it is less than the option `verify` asks for; raises `ProductionError`."""
+    wanted, limit = options["verify"], options["verify_restore_up_to"]
+    most = facts.database_size_bytes if limit is None else _bytes(limit)
+    if wanted != "restore" or facts.database_size_bytes <= most:
+        return wanted, None
+    size = facts.database_size_bytes / (1 << 20)
+    return (
+        "archive",
+        f"The database has {size:.1f} MiB, more than verify_restore_up_to={limit}, so it was not restored.",
+    )
+
+
+def _bytes(size: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", str(size), re.IGNORECASE)
+    if not match:
+        raise ProductionError("verify_restore_up_to", f"{size} is not a size.", "Use a number with a unit, such as 2G.")
+    return int(float(match[1]) * (1 << _UNITS[match[2].upper()]))
+
+
+def words(verified: str) -> str:
+    """For people: how far a backup was verified."""
+    return {"restore": "verified by restoring it", "archive": "verified by reading it whole", "none": "not verified"}[
+        verified
+    ]
+
+
+def result(made: Manifest) -> CheckResult:
+    """What reports and the live view say of a backup."""
+    facts = {"size_bytes": made.dump.size_bytes, "tables": made.tables, "verified": made.verified}
+    return CheckResult(
+        f"{made.dbname}, {words(made.verified)}",
+        "Backup",
+        PASS,
+        duration_ms=made.duration_s * 1000,
+        message=made.verified_reason or f"{made.tables} tables, {made.dump.size_bytes / (1 << 20):.1f} MiB",
+        data=facts,
+    )
+
+
+def dumped(
+    source: Server, deadline: Deadline, lock_timeout: float, dump: t.Callable[[list[str]], None]
+) -> dict[str, dict[str, t.Any]]:
+    """Has `dump` dump a snapshot, with these further options for pg_dump; returns what the snapshot contains.
+
+    The tables are read while it is dumped. What others write meanwhile is in neither.
+    """
+    with snapshot.Reading(source, deadline, lock_timeout) as held:
+        options = [f"--snapshot={held.export()}"]
+        held.begin()
+        dump(options)
+        return held.contents()
+
+
+def restored(
+    place: throwaway.Place, feed: t.Iterator[bytes], globals_script: str, size_bytes: int
+) -> dict[str, dict[str, t.Any]]:
+    """Restores `feed` (`archive.checked_chunks`) where nobody else is, and returns what that then contains.
+
+    The first error ends it. Raises `ProductionError`, or `archive.Damaged`.
+    """
+    target = place.ready(globals_script, size_bytes)
+    argv = ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"] + place.options
+    argv.append(f"--dbname={conninfo(target.connection.dbname)}")
+    reading.fed_to(target, argv, feed, place.deadline, "the dump cannot be restored")
+    return snapshot.contents(target, place.deadline, place.deadline.remaining())
