@@ -147,16 +147,43 @@ options:
     default: archive
   keep_last:
     description:
-      - How many verified backups of this database are kept. Older ones are removed after the new one is complete.
+      - How many verified backups of this database are kept, the newest ones. What neither this nor one of the other
+        rules keeps is removed after the new one is complete.
       - Those made with O(pin) do not count and are never removed; neither is the newest.
     type: int
     default: 7
+  keep_daily:
+    description:
+      - Of how many days (UTC) the newest verified backup is kept besides. Only days that have one count, so a missed day
+        costs none of the older ones.
+    type: int
+    default: 0
+  keep_weekly:
+    description:
+      - As O(keep_daily), of weeks (ISO 8601).
+    type: int
+    default: 0
+  keep_monthly:
+    description:
+      - As O(keep_daily), of months.
+    type: int
+    default: 0
+  keep_min:
+    description:
+      - Never leave fewer verified backups than that, whatever the other rules say.
+    type: int
+    default: 1
   keep_labels:
     description:
       - Backups with one of these labels are not removed and do not count, as if they had been made with O(pin).
     type: list
     elements: str
     default: []
+  keep_labels_in:
+    description:
+      - Folder whose entries are such labels. A backup that is labelled with a release is kept while the folder of that
+        release is there.
+    type: path
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -189,7 +216,20 @@ EXAMPLES = r"""
     login_user: tria_admin
     login_password: "{{ postgres_password }}"
     label: "{{ release_id }}"
+    keep_labels_in: /opt/tria/releases
     when_absent: skip_if_no_data
+
+- name: Back up a database every night, and keep a year of it
+  tria.production.pg_backup:
+    dest: /opt/tria/backups
+    container:
+      project: tria
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+    keep_daily: 14
+    keep_weekly: 8
+    keep_monthly: 12
 
 - name: Back up a database of another server, and keep the backup
   tria.production.pg_backup:
@@ -420,7 +460,12 @@ def main() -> None:
             globals=dict(type="bool", default=True),
             verify=dict(type="str", choices=["archive", "none"], default="archive"),
             keep_last=dict(type="int", default=7),
+            keep_daily=dict(type="int", default=0),
+            keep_weekly=dict(type="int", default=0),
+            keep_monthly=dict(type="int", default=0),
+            keep_min=dict(type="int", default=1),
             keep_labels=dict(type="list", elements="str", default=[]),
+            keep_labels_in=dict(type="path"),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

@@ -65,6 +65,7 @@ class Job:
         self.dest = os.path.abspath(options["dest"])
         self.compression = options["compression"]
         self.level = _level(self.compression, options["compression_level"])
+        self.rules = retention.Rules.of(options)
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of(options)
@@ -101,8 +102,7 @@ class Job:
         return result
 
     def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
-        keep_last, keep_labels = self.options["keep_last"], self.options["keep_labels"]
-        return retention.expired(siblings + [plan], keep_last, plan.dump.file, keep_labels)
+        return retention.expired(siblings + [plan], self.rules, plan.dump.file)
 
     def _remove(self, expired: list[manifest.Manifest], result: dict[str, t.Any]) -> None:
         for each in expired:
@@ -112,7 +112,7 @@ class Job:
                 raise ProductionError(
                     os.path.join(self.dest, each.dump.file),
                     f"is no longer to be kept, but cannot be removed: {exc.strerror}. The new backup is complete.",
-                    "Remove it, or raise keep_last.",
+                    "Remove it, or keep more of them (keep_last).",
                     **result,
                 ) from exc
 

@@ -59,7 +59,7 @@ def server_of(options: dict[str, t.Any]) -> Server:
 
 def require_sane(options: dict[str, t.Any]) -> None:
     """What an argument spec cannot say."""
-    for name in ("keep_last", "timeout", "lock_timeout"):
+    for name in ("timeout", "lock_timeout"):
         if options[name] <= 0:
             raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
     for name in ("dest", "dbname"):
