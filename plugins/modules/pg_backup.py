@@ -26,7 +26,7 @@ description:
     database is as it was and what was half-restored is dropped, by the next run when this one was killed.
   - At the swap, sessions of the database are ended, idle ones at once, others after a second. Who connects meanwhile
     waits, and gets the restored database; that takes a superuser, else such connections may fail. The database as it
-    was stays as C(<dbname>_before_<time>) until somebody drops it.
+    was stays as C(<dbname>_before_<time>), see O(keep_before).
   - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
     Roles that the backup knows and the server does not are made, without a password; others are not touched.
   - Nothing secret is put on a command line, into the result or into the manifest.
@@ -50,8 +50,8 @@ options:
   state:
     description:
       - V(present) makes a new backup.
-      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(container), the options of the
-        connection and O(timeout) count.
+      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(keep_before), O(container), the
+        options of the connection and O(timeout) count.
     type: str
     choices: [present, restored]
     default: present
@@ -184,6 +184,14 @@ options:
       - Folder whose entries are such labels. A backup that is labelled with a release is kept while the folder of that
         release is there.
     type: path
+  keep_before:
+    description:
+      - For how many days a database that O(state=restored) has replaced stays, as C(<dbname>_before_<time>). Older ones are
+        dropped by the next backup or restore; never the newest one, and none that somebody is connected to.
+      - Those of a database whose name has more than 40 bytes stay until somebody drops them; their names are cut, and
+        could be those of another one.
+    type: int
+    default: 7
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -405,6 +413,12 @@ deleted:
   type: list
   elements: str
   sample: [/opt/tria/backups/tria_aibpo-20241226T030405Z-77b01e.dump.zst]
+dropped:
+  description: Databases that earlier restores had kept, and that were dropped or would be; see O(keep_before).
+  returned: success
+  type: list
+  elements: str
+  sample: [tria_aibpo_before_20241220_101112]
 skipped_reason:
   description: Why no backup was made.
   returned: when the container does not exist and O(when_absent) allows that
@@ -466,6 +480,7 @@ def main() -> None:
             keep_min=dict(type="int", default=1),
             keep_labels=dict(type="list", elements="str", default=[]),
             keep_labels_in=dict(type="path"),
+            keep_before=dict(type="int", default=7),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

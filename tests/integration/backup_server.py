@@ -46,6 +46,7 @@ OPTIONS = types.MappingProxyType(
         "keep_min": 1,
         "keep_labels": [],
         "keep_labels_in": None,
+        "keep_before": 7,
         "pin": False,
         "label": None,
         "timeout": 120.0,

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    before,
     guard,
     locate,
     manifest,
@@ -48,7 +49,7 @@ def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.A
             job = Job(options, left_behind)
             return job.preview() if check_mode else job.run()
     except locate.Absent as exc:
-        return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": []}
+        return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": [], "dropped": []}
 
 
 def _given_up(left_behind: list[str]) -> str:
@@ -78,7 +79,8 @@ class Job:
         self._need_space(facts, siblings)
         plan = self._plan(facts)
         expired = self._expired(siblings, plan)
-        return self._result(plan, expired, "would be backed up")
+        result = self._result(plan, expired, "would be backed up")
+        return self._with_pruned(result, facts, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
         facts = self.source.facts(self.deadline)  # before the lock: a wrong password leaves no folder behind
@@ -99,7 +101,13 @@ class Job:
             expired = self._expired(siblings, plan)
             result = self._result(plan, expired, "backed up")
             self._remove(expired, result)
-        return result
+            return self._with_pruned(result, facts)
+
+    def _with_pruned(self, result: dict[str, t.Any], facts: Facts, check_mode: bool = False) -> dict[str, t.Any]:
+        """The result, with what earlier restores kept and nobody is to keep any longer."""
+        dbname, keep_days = self.options["dbname"], self.options["keep_before"]
+        pruned = before.prune(self.source, dbname, facts.before, keep_days, self.deadline, check_mode)
+        return {**result, "msg": " ".join([result["msg"], *pruned.words(not check_mode)]), "dropped": pruned.dropped}
 
     def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
         return retention.expired(siblings + [plan], self.rules, plan.dump.file)
@@ -241,7 +249,7 @@ class Job:
         )
         return {
             "changed": True,
-            "msg": f"{self.source.name} {verb} to {path}",
+            "msg": f"{self.source.name} {verb} to {path}.",
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }

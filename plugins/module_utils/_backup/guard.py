@@ -62,6 +62,8 @@ def require_sane(options: dict[str, t.Any]) -> None:
     for name in ("timeout", "lock_timeout"):
         if options[name] <= 0:
             raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
+    if options["keep_before"] < 0:
+        raise ProductionError("keep_before", f"is {options['keep_before']}.", "It must not be less than zero.")
     for name in ("dest", "dbname"):
         if not options[name]:
             raise ProductionError(name, "is empty.", "It needs a value.")

@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    before,
     choice,
     databases,
     guard,
@@ -72,7 +73,7 @@ class Restore:
         self.dest = os.path.abspath(options["dest"])
         self.dbname = options["dbname"]
         self.restoring = databases.beside(self.dbname, "_restoring")
-        self.before = databases.beside(self.dbname, f"_before_{now:%Y%m%d_%H%M%S}")
+        self.before = before.name(self.dbname, now)
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of({**options, "when_absent": "fail"})
@@ -86,7 +87,7 @@ class Restore:
         self._verify(chosen)
         self._need_space(chosen.record, state)
         made, _statements = self._missing_roles(chosen, state)
-        return self._result(chosen, state, made, done=False)
+        return self._with_pruned(self._result(chosen, state, made, done=False), state, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
         chosen = self._choose(self._state())  # before the lock: a wrong password leaves no folder behind
@@ -107,9 +108,20 @@ class Restore:
                 swapping = time.monotonic()
                 self._swap()
                 swap_s = round(time.monotonic() - swapping, 3)
-        result = self._result(chosen, state, made, done=True)
-        result["restored"].update(database_size_bytes=size, swap_s=swap_s)
-        return result
+            self.end.swapped = self.before if state.live else self.end.swapped
+            result = self._result(chosen, state, made, done=True)
+            result["restored"].update(database_size_bytes=size, swap_s=swap_s)
+            return self._with_pruned(result, state)
+
+    def _with_pruned(
+        self, result: dict[str, t.Any], state: databases.State, check_mode: bool = False
+    ) -> dict[str, t.Any]:
+        """The result, with what earlier restores kept and nobody is to keep any longer."""
+        keep_days, newest = self.options["keep_before"], result["restored"]["before"] or ""
+        pruned = before.prune(
+            self.server, self.dbname, state.before, keep_days, self.deadline, check_mode, newest
+        )
+        return {**result, "msg": " ".join([result["msg"], *pruned.words(not check_mode)]), "dropped": pruned.dropped}
 
     def _state(self) -> databases.State:
         return databases.state(self.server, self.dbname, self.deadline)
@@ -249,22 +261,22 @@ class Restore:
     def _result(
         self, chosen: choice.Choice, state: databases.State, made: list[str], done: bool
     ) -> dict[str, t.Any]:
-        record, before = chosen.record, self.before if state.live else None
+        record, kept = chosen.record, self.before if state.live else None
         verb, now = ("was restored", "is now") if done else ("would be restored", "would become")
         label = f" ({record.label})" if record.label else ""
         words = [f"{self.source.name} {verb} from {chosen.path}, made at {record.created_at}{label}."]
         if made:
             words.append(f"Roles that were missing, made without a password: {', '.join(made)}.")
-        if before:
-            words.append(f"The database as it was {now} {before}.")
-        if before and done:
-            words.append(f"When nobody needs it: DROP DATABASE {databases.quoted(before)}")
+        if kept:
+            words.append(f"The database as it was {now} {kept}.")
+        if kept and done:
+            words.append(f"It stays for {self.options['keep_before']} days, and as long as it is the newest.")
         restored = {
             "path": chosen.path,
             "created_at": record.created_at,
             "label": record.label,
             "dbname": self.dbname,
-            "before": before,
+            "before": kept,
             "roles": made,
             "tables": record.tables,
             "entries": record.entries,

@@ -30,13 +30,21 @@ _PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP
 # What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
 _ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
+# Databases whose names begin as those do that the restores of a database have replaced.
+BEFORE_SQL = """(
+    SELECT coalesce(json_object_agg(datname, json_build_object(
+        'ours', pg_has_role(datdba, 'USAGE'),
+        'sessions', (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = b.oid))), json_build_object())
+    FROM pg_database b WHERE left(datname, length({name}) + 8) = {name} || '_before_')"""
+
 # User tables as pg_dump sees them: not the system's, not temporary ones, not those that an extension owns.
 # Nothing here waits for a lock on a table, as pg_table_size() would.
-_FACTS_SQL = """
+_FACTS_SQL = f"""
 SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'database_size_bytes', pg_database_size(current_database()),
-    'tables', count(*))
+    'tables', count(*),
+    'before', {BEFORE_SQL.format(name='current_database()')})
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND NOT EXISTS (SELECT FROM pg_depend d
@@ -83,11 +91,16 @@ class Connection:
 
 @dataclasses.dataclass
 class Facts:
-    """The database as it is now; its size includes indexes and the system catalogue."""
+    """The database as it is now; its size includes indexes and the system catalogue.
+
+    `before` are the databases named as those that its restores have replaced: by name, whether they are `ours` to drop
+    and how many `sessions` they have.
+    """
 
     server_version: str
     database_size_bytes: int
     tables: int
+    before: dict[str, dict[str, t.Any]]
 
 
 class Server:

@@ -35,6 +35,7 @@ OPTIONS = {
     "keep_min": 1,
     "keep_labels": [],
     "keep_labels_in": None,
+    "keep_before": 7,
     "pin": False,
     "label": None,
     "timeout": 30.0,
@@ -46,7 +47,7 @@ LIST = (
 )
 TOOLS = {
     "psql": """case "$*" in *terminate*) echo '{"left": 0}';; *pg_locks*) echo '["catalog (pid 7)"]';;
-        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1}';; esac""",
+        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1, "before": {}}';; esac""",
     "pg_dump": "head -c 100000 /dev/zero",
     "pg_dumpall": "echo 'CREATE ROLE a;'; echo '-- PostgreSQL database cluster dump complete'",
     "pg_restore": f"""case "$*" in *--list*) printf '{LIST}';; *) cat > /dev/null;; esac""",
