@@ -13,8 +13,9 @@ short_description: Make a verified, crash-safe PostgreSQL backup, or restore one
 version_added: "0.1.0"
 author: tria.production contributors (@tria-production)
 description:
-  - Dumps one database with C(pg_dump) in its custom format, of a server in a container with the container's own tools,
-    or of a server that the host's own client reaches; compresses it, and writes the roles and tablespaces beside it.
+  - Dumps one database with C(pg_dump) in its custom format, or by several jobs in its directory format, of a server in
+    a container with the container's own tools, or of a server that the host's own client reaches; compresses it, and
+    writes the roles and tablespaces beside it.
   - A dump gets its name only after all of it was read back from the disk, through SHA-256, the decompressor with its
     checksum, and the server's own C(pg_restore). The manifest, C(<dump>.json), is written last; a dump without a
     manifest is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as
@@ -39,7 +40,8 @@ attributes:
     support: full
     description:
       - Connects, checks the space and says what retention would remove; writes nothing.
-      - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored.
+      - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored. Of one in
+        directory format for a O(container), it compares the checksums, and copies nothing into the container.
   diff_mode:
     support: none
     description: There is nothing to compare a new dump with.
@@ -50,8 +52,8 @@ options:
   state:
     description:
       - V(present) makes a new backup.
-      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(keep_before), O(container), the
-        options of the connection and O(timeout) count.
+      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(jobs), O(keep_before),
+        O(container), the options of the connection and O(timeout) count.
     type: str
     choices: [present, restored]
     default: present
@@ -95,6 +97,12 @@ options:
         description:
           - Name of a container, for one that does not belong to a Compose project.
         type: str
+      scratch:
+        description:
+          - Folder in the container where O(format=directory) has room for a dump, from which it is copied, or into
+            which one is copied to be restored. What is written there is always removed.
+        type: path
+        default: /tmp
   when_absent:
     description:
       - What to do when the container does not exist, as before the first deploy.
@@ -123,9 +131,27 @@ options:
     description:
       - Password of O(login_user).
     type: str
+  format:
+    description:
+      - V(custom) is one file, a stream that is compressed on the host and takes no room anywhere else.
+      - V(directory) is a folder of files, C(<name>.dump.d), that several O(jobs) write and restore at once, for large
+        databases of more than one large table. C(pg_dump) compresses it itself. In a O(container) it is made in
+        O(container.scratch), then copied, and every file is compared by SHA-256 on both sides.
+      - With O(state=restored), the format is that of the backup.
+      - A large object is a file of its own in it. With O(compression=none), its files have no checksum before they are
+        read back for the first time.
+    type: str
+    choices: [custom, directory]
+    default: custom
+  jobs:
+    description:
+      - How many connections dump, or restore, with O(format=directory). The default is the number of processors of the
+        host, but not more than 4.
+    type: int
   compression:
     description:
-      - How the dump is compressed, on the host.
+      - How the dump is compressed, on the host; with O(format=directory) by C(pg_dump), which takes V(gzip) instead of
+        V(zstd) when it is older than version 16.
     type: str
     choices: [zstd, gzip, none]
     default: zstd
@@ -154,8 +180,8 @@ options:
     default: 7
   keep_daily:
     description:
-      - Of how many days (UTC) the newest verified backup is kept besides. Only days that have one count, so a missed day
-        costs none of the older ones.
+      - Of how many days (UTC) the newest verified backup is kept besides. Only days that have one count, so a missed
+        day costs none of the older ones.
     type: int
     default: 0
   keep_weekly:
@@ -186,8 +212,8 @@ options:
     type: path
   keep_before:
     description:
-      - For how many days a database that O(state=restored) has replaced stays, as C(<dbname>_before_<time>). Older ones are
-        dropped by the next backup or restore; never the newest one, and none that somebody is connected to.
+      - For how many days a database that O(state=restored) has replaced stays, as C(<dbname>_before_<time>). Older ones
+        are dropped by the next backup or restore; never the newest one, and none that somebody is connected to.
       - Those of a database whose name has more than 40 bytes stay until somebody drops them; their names are cut, and
         could be those of another one.
     type: int
@@ -239,6 +265,18 @@ EXAMPLES = r"""
     keep_weekly: 8
     keep_monthly: 12
 
+- name: Back up a large database with four connections
+  tria.production.pg_backup:
+    dest: /opt/tria/backups
+    container:
+      project: tria
+      scratch: /var/lib/postgresql/scratch
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+    format: directory
+    jobs: 4
+
 - name: Back up a database of another server, and keep the backup
   tria.production.pg_backup:
     dest: /var/backups/postgresql
@@ -281,6 +319,10 @@ backup:
       description: Path of the dump.
       type: str
       sample: /opt/tria/backups/tria_aibpo-20250102T030405Z-3f9a2c.dump.zst
+    format:
+      description: Whether that is a file or a folder, V(custom) or V(directory).
+      type: str
+      sample: custom
     manifest:
       description: Path of the manifest.
       type: str
@@ -306,7 +348,7 @@ backup:
       type: int
       sample: 28311552
     sha256:
-      description: SHA-256 of the dump.
+      description: SHA-256 of the dump; of a folder that of what C(sha256sum *) prints in it.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     compression:
@@ -314,7 +356,7 @@ backup:
       type: str
       sample: zstd
     archive_bytes:
-      description: Size of the dump before compression.
+      description: Size of the dump before compression; null in directory format, which C(pg_dump) compresses.
       type: int
       sample: 348890195
     database_size_bytes:
@@ -449,7 +491,12 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 
 CONTAINER = dict(
     type="dict",
-    options=dict(project=dict(type="str"), service=dict(type="str", default="postgres"), name=dict(type="str")),
+    options=dict(
+        project=dict(type="str"),
+        service=dict(type="str", default="postgres"),
+        name=dict(type="str"),
+        scratch=dict(type="path", default="/tmp"),
+    ),
     mutually_exclusive=[("project", "name")],
     required_one_of=[("project", "name")],
 )
@@ -469,6 +516,8 @@ def main() -> None:
             login_port=dict(type="int"),
             login_user=dict(type="str"),
             login_password=dict(type="str", no_log=True),
+            format=dict(type="str", choices=["custom", "directory"], default="custom"),
+            jobs=dict(type="int"),
             compression=dict(type="str", choices=["zstd", "gzip", "none"], default="zstd"),
             compression_level=dict(type="int"),
             globals=dict(type="bool", default=True),

@@ -38,6 +38,8 @@ OPTIONS = types.MappingProxyType(
         "compression": "zstd",
         "compression_level": None,
         "globals": True,
+        "format": "custom",
+        "jobs": None,
         "verify": "archive",
         "keep_last": 7,
         "keep_daily": 0,

@@ -416,7 +416,9 @@ def test_what_restores_kept_goes_when_its_days_are_over(run: t.Any, restore: t.A
     preview = restore(_ansible_check_mode=True, keep_before=0)
     assert preview["dropped"] == [old, used, fresh] and old in target.databases()
     result = restore()
-    assert result["changed"] and result["dropped"] == [old, used] and "Dropped what earlier restores kept" in result["msg"]
+    assert (
+        result["changed"] and result["dropped"] == [old, used] and "Dropped what earlier restores kept" in result["msg"]
+    )
     assert {name for name in target.databases() if "_before_" in name} == {fresh, foreign, result["restored"]["before"]}
 
 

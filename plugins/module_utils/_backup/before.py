@@ -59,7 +59,13 @@ def _replaced(dbname: str, kept: str) -> list[datetime.datetime]:
 
 
 def prune(
-    server: Server, dbname: str, found: Kept, keep_days: int, deadline: Deadline, check_mode: bool = False, newest: str = ""
+    server: Server,
+    dbname: str,
+    found: Kept,
+    keep_days: int,
+    deadline: Deadline,
+    check_mode: bool = False,
+    newest: str = "",
 ) -> Pruned:
     """Drops those of `found` (`Facts.before`) that are due on `server`; `newest` is one that came after it was asked.
 

@@ -92,8 +92,9 @@ COMMIT;
 class State:
     """A server and one database of it.
 
-    `oids` are those of all databases by name. `before` is as in `source.Facts`. `live` describes the database: its row of pg_database (`attributes`) and
-    what that row names by number or keeps elsewhere; None when there is no such database.
+    `oids` are those of all databases by name. `before` is as in `source.Facts`. `live` describes the database: its row
+    of pg_database (`attributes`) and what that row names by number or keeps elsewhere; None when there is no such
+    database.
     """
 
     server_version: str

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
     before,
+    directory,
     guard,
     locate,
     manifest,
@@ -71,6 +72,15 @@ class Job:
         self.started = time.monotonic()
         self.source = guard.server_of(options)
         self.source.on_abort = guard.ender(self.source, left_behind)
+        self.left_behind = left_behind
+        self.is_directory = options["format"] == "directory"
+        if (options["jobs"] or 1) > 1 and not self.is_directory:
+            raise ProductionError(
+                "jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs."
+            )
+        if self.is_directory:
+            self.compression = directory.compression(self.source, self.compression, self.deadline)
+            self.level = _level(self.compression, options["compression_level"])
 
     def preview(self) -> dict[str, t.Any]:
         """Everything that `run` decides, nothing that it writes."""
@@ -90,10 +100,14 @@ class Job:
             self._need_space(facts, siblings)
             plan = self._plan(facts)
             stem = plan.dump.file.split(".dump")[0]
-            lock.record({"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name})
+            doing = {"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name}
+            lock.record({**doing, **(directory.mark(self.source) if self.is_directory else {})})
             with Draft(self.dest) as draft:
-                self._dump(draft, plan)
-                self._verify(draft, plan, facts)
+                if self.is_directory:
+                    self._dump_directory(draft, plan, facts)
+                else:
+                    self._dump(draft, plan)
+                    self._verify(draft, plan, facts)
                 if self.options["globals"]:
                     plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
                 plan.duration_s = round(time.monotonic() - self.started, 3)
@@ -136,7 +150,9 @@ class Job:
         as the database has, twice that without compression (a dump is text, and stored values may be compressed).
         """
         ratio = 2.0 if self.compression == "none" else 1.0
-        like = [each for each in siblings if each.compression == self.compression]
+        like = [
+            each for each in siblings if (each.compression, bool(each.parts)) == (self.compression, self.is_directory)
+        ]
         if like:
             ratio = _MARGIN * like[-1].dump.size_bytes / like[-1].database_size_bytes
         need, free = int(facts.database_size_bytes * ratio) + _RESERVE_BYTES, free_bytes(self.dest)
@@ -148,20 +164,23 @@ class Job:
                 free_bytes=free,
                 needed_bytes=need,
             )
+        if self.is_directory:
+            directory.require_space(self.source, need, self.deadline)
 
     def _plan(self, facts: Facts) -> manifest.Manifest:
         """The manifest as far as it is known before the dump."""
         now = datetime.datetime.now(datetime.timezone.utc)
         database = re.sub(r"[^A-Za-z0-9_]+", "_", self.options["dbname"])[:63]
+        extension = directory.EXTENSION if self.is_directory else archive.EXTENSIONS[self.compression]
         stem = f"{database}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         return manifest.Manifest(
             created_at=f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
             dbname=self.options["dbname"],
             source=self.source.identity,
-            dump=manifest.File(f"{stem}.dump{archive.EXTENSIONS[self.compression]}", 0, ""),
+            dump=manifest.File(f"{stem}.dump{extension}", 0, ""),
             globals=None,
             compression=self.compression,
-            archive_bytes=0,
+            archive_bytes=None if self.is_directory else 0,
             database_size_bytes=facts.database_size_bytes,
             server_version=facts.server_version,
             pg_dump_version="",
@@ -186,9 +205,25 @@ class Job:
         plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
         plan.archive_bytes = writer.archive_bytes
 
+    def _dump_directory(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
+        """Dumps with several jobs, and verifies."""
+        wait_ms, read = int(self.options["lock_timeout"] * 1000), plan.verified != "none"
+        how = directory.How(directory.jobs(self.options["jobs"]), self.compression, self.level, wait_ms, read)
+        folder = draft.folder(plan.dump.file)
+        try:
+            plan.parts, contents = directory.make(self.source, folder, how, self.deadline, self.left_behind)
+        except archive.Damaged as exc:
+            raise self._damaged(exc) from exc
+        except ProductionError as exc:
+            raise self._explained(exc) from exc
+        plan.dump.size_bytes = sum(each.size_bytes for each in plan.parts)
+        plan.dump.sha256 = directory.digest(plan.parts)
+        self._accept(plan, contents, facts)
+
     def _explained(self, error: ProductionError) -> ProductionError:
         """A lock that was waited for in vain is somebody's: says whose."""
-        if "LOCK TABLE" not in error.cause or "timeout" not in error.cause:
+        timed_out = "LOCK TABLE" in error.cause and "timeout" in error.cause
+        if not timed_out and "could not obtain lock on relation" not in error.cause:  # a job never waits
             return error
         holders = self.source.blockers(Deadline(10))
         return ProductionError(
@@ -208,9 +243,15 @@ class Job:
             if plan.verified == "archive":
                 reading.read_fully(self.source, feed, self.deadline)
         except archive.Damaged as exc:
-            raise ProductionError(
-                self.dest, f"the dump is damaged: {exc}", "Check the disk and its file system; nothing was published."
-            ) from exc
+            raise self._damaged(exc) from exc
+        self._accept(plan, contents, facts)
+
+    def _damaged(self, damage: archive.Damaged) -> ProductionError:
+        remedy = "Check the disk and its file system; nothing was published."
+        return ProductionError(self.dest, f"the dump is damaged: {damage}", remedy)
+
+    def _accept(self, plan: manifest.Manifest, contents: archive.Contents, facts: Facts) -> None:
+        """Takes over what the archive says of itself, unless it says that it is empty."""
         if facts.tables and not contents.tables:
             raise ProductionError(
                 self.source.name,
@@ -238,10 +279,13 @@ class Job:
     def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
         path = os.path.join(self.dest, made.dump.file)
         backup = {
-            key: value for key, value in dataclasses.asdict(made).items() if key not in ("dump", "globals", "source")
+            key: value
+            for key, value in dataclasses.asdict(made).items()
+            if key not in ("dump", "globals", "source", "parts")
         }
         backup.update(
             path=path,
+            format=self.options["format"],
             manifest=path + manifest.SUFFIX,
             globals=os.path.join(self.dest, made.globals.file) if made.globals else None,
             size_bytes=made.dump.size_bytes,

@@ -27,7 +27,11 @@ class File:
 
 @dataclasses.dataclass
 class Manifest:
-    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601."""
+    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601.
+
+    `dump` is a file; in directory format it is a folder, whose files are `parts` (named by their path in it), its size
+    is theirs, and its hash is `directory.digest`. `archive_bytes`, before compression, nobody knows then.
+    """
 
     created_at: str
     dbname: str
@@ -35,7 +39,7 @@ class Manifest:
     dump: File
     globals: File | None
     compression: str
-    archive_bytes: int
+    archive_bytes: int | None
     database_size_bytes: int
     server_version: str
     pg_dump_version: str
@@ -45,10 +49,18 @@ class Manifest:
     duration_s: float
     label: str | None = None
     pinned: bool = False
+    parts: list[File] | None = None
 
     @property
     def files(self) -> list[File]:
-        return [self.dump] + ([self.globals] if self.globals else [])
+        """Every file, by its path in the folder of the backups."""
+        parts = [dataclasses.replace(each, file=os.path.join(self.dump.file, each.file)) for each in self.parts or []]
+        return (parts or [self.dump]) + ([self.globals] if self.globals else [])
+
+    @property
+    def names(self) -> list[str]:
+        """What the backup has in the folder of the backups, beside its manifest."""
+        return [self.dump.file] + ([self.globals.file] if self.globals else [])
 
     def as_json(self) -> bytes:
         record = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
@@ -67,6 +79,7 @@ def parse(raw: bytes) -> Manifest:
             raise NoManifest("another format")
         record["dump"] = File(**record["dump"])
         record["globals"] = File(**record["globals"]) if record["globals"] else None
+        record["parts"] = [File(**each) for each in record["parts"]] if record.get("parts") else None
         return Manifest(**record)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise NoManifest(str(exc)) from exc

@@ -20,6 +20,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     before,
     choice,
     databases,
+    directory,
     guard,
     manifest,
     process,
@@ -78,30 +79,38 @@ class Restore:
         self.started = time.monotonic()
         self.source = guard.server_of({**options, "when_absent": "fail"})
         self.server = databases.maintenance_of(self.source)
+        self.lent = contextlib.ExitStack()  # what the tools see of a dump in directory format
+        self.seen = ""
         self.source.on_abort = self.server.on_abort = guard.ender(self.server, end.left_behind)
 
     def preview(self) -> dict[str, t.Any]:
         """Everything that `run` decides and verifies, nothing that it writes."""
         state = self._state()
         chosen = self._choose(state)
-        self._verify(chosen)
+        if chosen.record.parts and self.server.scratch:
+            with self._damage_explained(chosen):
+                directory.check(chosen.path, chosen.record.parts)  # pg_restore would need a copy of it in the container
+        else:
+            with self.lent:
+                self._verify(chosen)
         self._need_space(chosen.record, state)
         made, _statements = self._missing_roles(chosen, state)
         return self._with_pruned(self._result(chosen, state, made, done=False), state, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
         chosen = self._choose(self._state())  # before the lock: a wrong password leaves no folder behind
-        with Lock(self.dest) as lock:
+        with Lock(self.dest) as lock, self.lent:
             guard.clean_up_after(self.server, self.dest, lock.unfinished, self.deadline)
-            lock.record({"pid": os.getpid()})
+            mark = directory.mark(self.server) if chosen.record.parts else {}
+            lock.record({"pid": os.getpid(), **mark})
             state = self._state()
             self._require_free_name(state)
             self._verify(chosen)
             self._need_space(chosen.record, state)
             made, statements = self._missing_roles(chosen, state)
-            record = {"application_name": self.source.application_name, "restoring": self.restoring}
+            record = {"application_name": self.source.application_name, "restoring": self.restoring, **mark}
             lock.record({"pid": os.getpid(), "source": self.source.identity, **record})
-            with self._undone_on_failure(lock):
+            with self._undone_on_failure(lock, mark):
                 if statements:
                     self.server.script("BEGIN;\n" + "\n".join(statements) + "\nCOMMIT;\n", self.deadline)
                 size = self._load(chosen, state)
@@ -118,9 +127,7 @@ class Restore:
     ) -> dict[str, t.Any]:
         """The result, with what earlier restores kept and nobody is to keep any longer."""
         keep_days, newest = self.options["keep_before"], result["restored"]["before"] or ""
-        pruned = before.prune(
-            self.server, self.dbname, state.before, keep_days, self.deadline, check_mode, newest
-        )
+        pruned = before.prune(self.server, self.dbname, state.before, keep_days, self.deadline, check_mode, newest)
         return {**result, "msg": " ".join([result["msg"], *pruned.words(not check_mode)]), "dropped": pruned.dropped}
 
     def _state(self) -> databases.State:
@@ -145,13 +152,24 @@ class Restore:
         """Every byte of the backup against its manifest; raises `ProductionError`."""
         record = chosen.record
         with self._damage_explained(chosen):
-            reading.read_fully(self.server, self._feed(chosen), self.deadline)
-            found = reading.contents(self.server, chosen.path, record.compression, self.deadline)
+            found = self._read(chosen)
             if (found.entries, found.tables) != (record.entries, record.tables):
                 raise archive.Damaged(
                     f"it has {found.entries} entries and {found.tables} tables, its manifest says {record.entries} and"
                     f" {record.tables}"
                 )
+
+    def _read(self, chosen: choice.Choice) -> archive.Contents:
+        """Reads the whole backup through pg_restore."""
+        record = chosen.record
+        if not record.parts:
+            reading.read_fully(self.server, self._feed(chosen), self.deadline)
+            return reading.contents(self.server, chosen.path, record.compression, self.deadline)
+        directory.require_space(self.server, record.dump.size_bytes, self.deadline)
+        lent = directory.lent(self.server, chosen.path, record.parts, self.deadline, self.end.left_behind)
+        self.seen = self.lent.enter_context(lent)
+        directory.read_fully(self.server, self.seen, self.deadline)
+        return directory.contents(self.server, self.seen, self.deadline)
 
     def _feed(self, chosen: choice.Choice) -> t.Iterator[bytes]:
         record = chosen.record
@@ -213,10 +231,15 @@ class Restore:
         """
         self.server.script(databases.create_statement(self.restoring, state.live) + ";\n", self.deadline)
         target = self.source.at(self.restoring)
-        argv = ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"]
+        argv = ["pg_restore", "--exit-on-error", "--no-password", f"--dbname={conninfo(self.restoring)}"]
+        if chosen.record.parts:
+            argv += ["--format=directory", f"--jobs={directory.jobs(self.options['jobs'])}", self.seen]
+        else:
+            argv.append("--format=custom")
         with self._damage_explained(chosen):
-            argv.append(f"--dbname={conninfo(self.restoring)}")
-            reading.fed_to(target, argv, self._feed(chosen), self.deadline, "the dump cannot be restored")
+            feed = iter(()) if chosen.record.parts else self._feed(chosen)
+            reading.fed_to(target, argv, feed, self.deadline, "the dump cannot be restored")
+        self.lent.close()  # while a failure still leaves the running database as it was
         target.script("ANALYZE;\n", self.deadline)  # else the first queries would be planned without knowing a thing
         facts = target.facts(self.deadline)
         if facts.tables != chosen.record.tables:
@@ -234,18 +257,18 @@ class Restore:
         databases.swap(self.server, self._state(), names, self.deadline)
 
     @contextlib.contextmanager
-    def _undone_on_failure(self, lock: Lock) -> t.Iterator[None]:
+    def _undone_on_failure(self, lock: Lock, mark: dict[str, t.Any]) -> t.Iterator[None]:
         try:
             yield
         except ProductionError as exc:
-            self._undo(lock)
+            self._undo(lock, mark)
             cause = f"{exc.cause.rstrip('.')}; {self.end.words()}"
             raise ProductionError(exc.culprit, cause, exc.remedy, **exc.details) from exc
         except BaseException:
-            self._undo(lock)
+            self._undo(lock, mark)
             raise
 
-    def _undo(self, lock: Lock) -> None:
+    def _undo(self, lock: Lock, mark: dict[str, t.Any]) -> None:
         """Drops what was half-restored; a swap that was committed before its answer was lost stays."""
         deadline = Deadline(_CLEANUP_SECONDS)
         try:
@@ -254,13 +277,11 @@ class Restore:
             if self.before in oids and self.restoring not in oids:
                 self.end.swapped = self.before
             databases.drop(self.server, self.restoring, deadline, ours=True)
-            lock.record({})  # or the next run would take a database of that name for ours
+            lock.record(mark)  # or the next run would take a database of that name for ours
         except (ProductionError, process.TimedOut) as exc:
             self.end.left_behind.append(f"but {self.restoring} may be left until the next run removes it: {exc}")
 
-    def _result(
-        self, chosen: choice.Choice, state: databases.State, made: list[str], done: bool
-    ) -> dict[str, t.Any]:
+    def _result(self, chosen: choice.Choice, state: databases.State, made: list[str], done: bool) -> dict[str, t.Any]:
         record, kept = chosen.record, self.before if state.live else None
         verb, now = ("was restored", "is now") if done else ("would be restored", "would become")
         label = f" ({record.label})" if record.label else ""

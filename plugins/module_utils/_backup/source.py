@@ -110,6 +110,7 @@ class Server:
         self.connection = connection
         self.application_name = application_name
         self.on_abort: t.Callable[[], t.Any] | None = None  # called when a tool has to be ended before its time
+        self.scratch: str | None = None  # a folder for files, where the tools do not see those of this host
 
     @property
     def name(self) -> str:
@@ -206,8 +207,11 @@ class Server:
 class Container(Server):
     """A server in a container of this host's Docker Engine; its own tools are used, so that versions always fit."""
 
-    def __init__(self, connection: Connection, application_name: str, container: dict[str, t.Any]) -> None:
+    def __init__(
+        self, connection: Connection, application_name: str, container: dict[str, t.Any], scratch: str = "/tmp"
+    ) -> None:
         super().__init__(connection, application_name)
+        self.scratch = os.path.join(scratch, application_name)
         self.container_id = container["Id"]
         self.container_name = container["Name"].lstrip("/")
         labels = container["Config"]["Labels"] or {}
@@ -253,6 +257,7 @@ def literal(text: str) -> str:
 
 def _remedy(stderr: str, status: int) -> str:
     known = {
+        "mkdir: ": "Name a folder that can be written to, with container.scratch.",
         "No space left on device": "Free disk space where the server keeps its files.",
         "password authentication failed": "Check login_user and login_password.",
         "no password supplied": "Set login_password.",

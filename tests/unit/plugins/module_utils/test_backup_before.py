@@ -22,7 +22,9 @@ def due(*names: str, dbname: str = "shop", days: int = 7) -> list[str]:
 
 def test_a_name_is_found_again() -> None:
     assert before.name("shop", NOW) == "shop_before_20250110_120000"
-    assert before.due("shop", [before.name("shop", NOW), before.name("shop", NOW + datetime.timedelta(1))], 0, NOW) == []
+    assert (
+        before.due("shop", [before.name("shop", NOW), before.name("shop", NOW + datetime.timedelta(1))], 0, NOW) == []
+    )
     later = NOW + datetime.timedelta(seconds=1)
     assert before.due("shop", [before.name("shop", NOW), before.name("shop", later)], 0, later) == [
         "shop_before_20250110_120000"

@@ -27,6 +27,8 @@ OPTIONS = {
     "compression": "zstd",
     "compression_level": None,
     "globals": True,
+    "format": "custom",
+    "jobs": None,
     "verify": "archive",
     "keep_last": 7,
     "keep_daily": 0,

@@ -51,9 +51,7 @@ def made(created: str, name: str = "", **changes: t.Any) -> manifest.Manifest:
 def expired(backups: list[manifest.Manifest], newest: str = "", **rules: t.Any) -> list[str]:
     """Names of those that go; without a word about it, the last of the list is the one just made."""
     rules.setdefault("last", 0)
-    return [
-        each.dump.file for each in retention.expired(backups, Rules(**rules), newest or backups[-1].dump.file)
-    ]
+    return [each.dump.file for each in retention.expired(backups, Rules(**rules), newest or backups[-1].dump.file)]
 
 
 def kept(backups: list[manifest.Manifest], **rules: t.Any) -> list[str]:
