@@ -30,13 +30,15 @@ ALL_SQL = """
 SELECT (SELECT sum(hashtextextended(b::text, 0)::numeric) FROM bulk b), (SELECT count(*) FROM bulk2),
     (SELECT sum(doubled) FROM days), (SELECT convert_from(lo_get(4711), 'UTF8')), (SELECT count(*) FROM cheap)
 """
-SMALL = "/small"
+SMALL, READONLY = "/small", "/readonly"
 
 
 @pytest.fixture(scope="module")
 def target(engine_client: docker.DockerClient, base_images: dict[str, str]) -> t.Iterator[Postgres]:
     """A server of its own, with a small disk in its container."""
-    postgres = Postgres(engine_client, base_images["postgres"], tmpfs={SMALL: "size=200m,mode=1777"})
+    postgres = Postgres(
+        engine_client, base_images["postgres"], tmpfs={SMALL: "size=200m,mode=1777", READONLY: "ro,size=200m"}
+    )
     try:
         postgres.psql(SAMPLE_SQL)
         postgres.psql(MORE_SQL)
@@ -132,10 +134,13 @@ def test_a_damaged_backup_is_refused(run: t.Any, target: Postgres, damage: str) 
     assert f"{DBNAME}_restoring" not in target.databases() and not inside(target)
 
 
-def waiting(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any) -> subprocess.Popen[bytes]:
+def waiting(
+    tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, scratch: str = "/tmp"
+) -> subprocess.Popen[bytes]:
     """A run whose pg_dump waits for a table; only while that is locked."""
-    process = start(tmp_path, server, dest, format="directory", **options)
-    until(lambda: server.dumping() == 1 and partials(dest))
+    container = {"name": server.name, "scratch": scratch}
+    process = start(tmp_path, server, dest, format="directory", container=container)
+    until(lambda: inside(server, scratch) and server.dumping() == 1)
     return process
 
 
@@ -178,7 +183,7 @@ def test_a_signal_cleans_up_at_once(tmp_path: pathlib.Path, target: Postgres, de
 def test_a_full_disk_in_the_container(tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path) -> None:
     scratch = {"container": {"name": target.name, "scratch": SMALL}}
     with LockedTable(target):
-        process = waiting(tmp_path, target, dest, **scratch)
+        process = waiting(tmp_path, target, dest, SMALL)
         filled = target.container.exec_run(["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1M"])
         assert b"No space left" in filled.output
     result = result_of(process)
@@ -190,11 +195,12 @@ def test_a_full_disk_in_the_container(tmp_path: pathlib.Path, run: t.Any, target
     assert run(**scratch)["changed"] and not inside(target, SMALL) and len(manifests(dest)) == 1
 
 
-def test_a_folder_that_cannot_be_written_to(run: t.Any, target: Postgres, dest: pathlib.Path) -> None:
-    result = run(container={"name": target.name, "scratch": "/proc"})
-    assert (
-        result["failed"] and "mkdir ended with" in result["cause"] and "container.scratch" in result["remedy"]
-    ), result
+@pytest.mark.parametrize(("folder", "words"), [(READONLY, "mkdir ended with"), ("/none", "df ended with")])
+def test_a_folder_that_cannot_be_written_to(
+    run: t.Any, target: Postgres, dest: pathlib.Path, folder: str, words: str
+) -> None:
+    result = run(container={"name": target.name, "scratch": folder})
+    assert result["failed"] and words in result["cause"] and "container.scratch" in result["remedy"], result
     assert not partials(dest) and not manifests(dest)
 
 

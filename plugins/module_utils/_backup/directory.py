@@ -28,6 +28,7 @@ EXTENSION = ".d"
 _ZSTD_SINCE = 16  # the version of pg_dump
 _MOST_JOBS = 4  # unless somebody says so: the server has others to serve
 _CLEANUP_SECONDS = 15.0
+_REMEDY = "Name a folder with room for it, with container.scratch; or use format=custom, which needs none."
 _DIGEST = re.compile(r"^(?P<sha256>[0-9a-f]{64}) [ *](?P<path>.+)$", re.MULTILINE)
 
 
@@ -128,13 +129,14 @@ def require_space(server: Server, need: int, deadline: Deadline) -> None:
     if server.scratch is None:
         return
     folder = os.path.dirname(server.scratch)
-    free = server.free_bytes(folder, deadline)
+    with _scratch_explained():
+        free = server.free_bytes(folder, deadline)
     if free is not None and free < need:
         raise ProductionError(
             server.name,
             f"{folder} has {free / (1 << 20):.1f} MiB free in the container, the dump is expected to take"
             f" {need / (1 << 20):.1f} MiB there before it is copied.",
-            "Name a folder with room for it, with container.scratch; or use format=custom, which needs none.",
+            _REMEDY,
             free_bytes=free,
             needed_bytes=need,
         )
@@ -151,7 +153,8 @@ def _seen(server: Server, path: str, deadline: Deadline, left_behind: list[str])
     if server.scratch is None:
         yield path
         return
-    server.run(["mkdir", "-m", "700", server.scratch], deadline)
+    with _scratch_explained():
+        server.run(["mkdir", "-m", "700", server.scratch], deadline)
     try:
         yield server.scratch
     except BaseException:
@@ -162,6 +165,14 @@ def _seen(server: Server, path: str, deadline: Deadline, left_behind: list[str])
             left_behind.append(f"but {server.scratch} may be left in the container: {exc}")
         raise
     remove_scratch(server, server.scratch, Deadline(_CLEANUP_SECONDS))
+
+
+@contextlib.contextmanager
+def _scratch_explained() -> t.Iterator[None]:
+    try:
+        yield
+    except ProductionError as exc:
+        raise ProductionError(exc.culprit, exc.cause, _REMEDY, **exc.details) from exc
 
 
 def _dump(source: Server, seen: str, how: How, deadline: Deadline) -> None:

@@ -257,7 +257,6 @@ def literal(text: str) -> str:
 
 def _remedy(stderr: str, status: int) -> str:
     known = {
-        "mkdir: ": "Name a folder that can be written to, with container.scratch.",
         "No space left on device": "Free disk space where the server keeps its files.",
         "password authentication failed": "Check login_user and login_password.",
         "no password supplied": "Set login_password.",

@@ -362,6 +362,10 @@ def test_a_dump_is_copied_into_the_container(tmp_path: pathlib.Path, inside: InC
         assert seen == inside.scratch and pathlib.Path(seen, "1.dat.gz").read_bytes() == b"data"
         assert os.stat(seen).st_mode & 0o777 == 0o700
     assert not os.path.exists(inside.scratch)
+    (tmp_path / "shop-1.dump.d" / "more").touch()
+    with pytest.raises(archive.Damaged, match="more"), directory.lent(inside, path, made.parts, Deadline(9), []):
+        pytest.fail("it was lent")
+    (tmp_path / "shop-1.dump.d" / "more").unlink()
     (tmp_path / "shop-1.dump.d" / "toc.dat").write_bytes(b"tic")
     with pytest.raises(archive.Damaged, match="toc.dat: SHA"), directory.lent(
         inside, path, made.parts, Deadline(9), []

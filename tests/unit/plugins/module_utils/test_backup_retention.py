@@ -108,6 +108,7 @@ def test_unverified_ones_do_not_count_and_go_with_their_time() -> None:
     assert expired(backups, last=1) == expired(backups, last=0, daily=1) == ["a", "b"]
     assert expired(backups, last=0, daily=9) == ["b"]  # history is of verified ones
     assert expired(backups, last=9) == []
+    assert expired(backups[1:3], last=2) == []  # not before there is enough that is better
 
 
 def test_a_backup_verified_by_a_restore_counts_as_well() -> None:
