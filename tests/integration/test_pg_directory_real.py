@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import typing as t
@@ -112,9 +113,20 @@ def test_several_jobs_are_at_work(tmp_path: pathlib.Path, target: Postgres, dest
     assert result_of(process)["changed"] and most == 4
 
 
+@pytest.fixture(scope="module")
+def made(target: Postgres, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with a backup, to be copied before it is damaged."""
+    folder = tmp_path_factory.mktemp("made")
+    assert result_of(start(folder, target, folder / "backups", format="directory"))["changed"]
+    return folder / "backups"
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "more"])
-def test_a_damaged_backup_is_refused(run: t.Any, target: Postgres, damage: str) -> None:
-    folder = pathlib.Path(run()["backup"]["path"])
+def test_a_damaged_backup_is_refused(
+    run: t.Any, target: Postgres, made: pathlib.Path, dest: pathlib.Path, damage: str
+) -> None:
+    shutil.copytree(made, dest)
+    folder = next(dest.glob("*.dump.d"))
     part = max(folder.iterdir(), key=lambda path: path.stat().st_size)
     if damage == "flip":
         content = bytearray(part.read_bytes())
