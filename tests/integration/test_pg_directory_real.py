@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import pathlib
 import shutil
 import signal
@@ -221,13 +219,3 @@ def test_a_locked_table_is_named_with_its_holder(run: t.Any, target: Postgres) -
         result = run(lock_timeout=0.5)
     assert result["failed"] and "catalog" in result["cause"] and "application migration" in result["cause"], result
     assert not inside(target)
-
-
-def test_both_formats_in_one_folder(run: t.Any, dest: pathlib.Path) -> None:
-    rules = {"dbname": "postgres", "keep_last": 2}
-    first = run(**rules)["backup"]["path"]
-    second = run(format="custom", **rules)["backup"]["path"]
-    assert run(**rules)["deleted"] == [first] and not os.path.exists(first)
-    assert run(format="custom", **rules)["deleted"] == [second]
-    assert len(manifests(dest)) == 2
-    assert {json.loads(pathlib.Path(path).read_text())["parts"] is None for path in manifests(dest)} == {True, False}

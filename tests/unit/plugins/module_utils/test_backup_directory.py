@@ -121,6 +121,13 @@ def test_retention_removes_the_folder(dest: pathlib.Path) -> None:
     assert second["deleted"] == [first] and not os.path.exists(first) and len(names(dest)) == 3
 
 
+def test_both_formats_in_one_folder(dest: pathlib.Path) -> None:
+    first = back_up(dest, keep_last=2)["backup"]["path"]
+    second = create(dest, keep_last=2)["backup"]["path"]
+    assert back_up(dest, keep_last=2)["deleted"] == [first] and not os.path.exists(first)
+    assert create(dest, keep_last=2)["deleted"] == [second] and len(names(dest)) == 6
+
+
 def test_the_last_one_of_its_kind_says_how_much_space_is_needed(
     dest: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
