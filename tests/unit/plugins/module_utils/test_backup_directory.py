@@ -182,13 +182,6 @@ def test_what_a_killed_run_left_is_swept(dest: pathlib.Path) -> None:
     assert back_up(dest)["changed"] and not [name for name in names(dest) if "shop-0" in name]
 
 
-def test_a_link_of_that_name_is_not_followed(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "backups").mkdir()
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "backups" / ".partial-x.dump.d").symlink_to(tmp_path / "precious")
-    assert sweep(str(tmp_path / "backups"), None) and (tmp_path / "precious").is_dir()
-
-
 def published(folder: pathlib.Path) -> manifest.Manifest:
     contents = {"toc.dat": b"toc", "1.dat.gz": b"data"}
     with Draft(str(folder)) as draft:
@@ -235,16 +228,6 @@ def test_one_that_is_not_complete_does_not_count(tmp_path: pathlib.Path, damage:
     else:
         folder.rename(tmp_path / "elsewhere")
     assert manifest.published(str(tmp_path)) == []
-
-
-def test_an_unfinished_folder_is_removed(tmp_path: pathlib.Path) -> None:
-    backups = tmp_path / "backups"
-    backups.mkdir()
-    with pytest.raises(OSError, match="planted"), Draft(str(backups)) as draft:
-        pathlib.Path(draft.folder("shop-1.dump.d"), "toc.dat").touch()
-        assert os.listdir(backups) == [".partial-shop-1.dump.d"]
-        raise OSError("planted")
-    assert os.listdir(backups) == []
 
 
 @pytest.mark.parametrize("step", [0, 1])

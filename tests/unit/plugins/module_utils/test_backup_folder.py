@@ -208,3 +208,20 @@ def test_a_manifest_without_globals() -> None:
 
 def test_free_space_of_a_folder_that_does_not_exist_yet(tmp_path: pathlib.Path) -> None:
     assert free_bytes(str(tmp_path / "not" / "yet")) > 0
+
+
+def test_a_link_of_that_name_is_not_followed(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "backups" / ".partial-x.dump.d").symlink_to(tmp_path / "precious")
+    assert sweep(str(tmp_path / "backups"), None) and (tmp_path / "precious").is_dir()
+
+
+def test_an_unfinished_folder_is_removed(tmp_path: pathlib.Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    with pytest.raises(OSError, match="planted"), Draft(str(backups)) as draft:
+        pathlib.Path(draft.folder("shop-1.dump.d"), "toc.dat").touch()
+        assert os.listdir(backups) == [".partial-shop-1.dump.d"]
+        raise OSError("planted")
+    assert os.listdir(backups) == []
