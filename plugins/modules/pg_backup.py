@@ -13,8 +13,9 @@ short_description: Make a verified, crash-safe PostgreSQL backup, or restore one
 version_added: "0.1.0"
 author: tria.production contributors (@tria-production)
 description:
-  - Dumps one database with C(pg_dump) in its custom format, of a server in a container with the container's own tools,
-    or of a server that the host's own client reaches; compresses it, and writes the roles and tablespaces beside it.
+  - Dumps one database with C(pg_dump) in its custom format, or by several jobs in its directory format, of a server in
+    a container with the container's own tools, or of a server that the host's own client reaches; compresses it, and
+    writes the roles and tablespaces beside it.
   - A dump gets its name only after all of it was read back from the disk, through SHA-256, the decompressor with its
     checksum, and the server's own C(pg_restore). The manifest, C(<dump>.json), is written last; a dump without a
     manifest is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as
@@ -30,7 +31,7 @@ description:
     database is as it was and what was half-restored is dropped, by the next run when this one was killed.
   - At the swap, sessions of the database are ended, idle ones at once, others after a second. Who connects meanwhile
     waits, and gets the restored database; that takes a superuser, else such connections may fail. The database as it
-    was stays as C(<dbname>_before_<time>) until somebody drops it.
+    was stays as C(<dbname>_before_<time>), see O(keep_before).
   - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
     Roles that the backup knows and the server does not are made, without a password; others are not touched.
   - Nothing secret is put on a command line, into the result or into the manifest.
@@ -45,7 +46,8 @@ attributes:
     support: full
     description:
       - Connects, checks the space and says what retention would remove; writes nothing.
-      - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored.
+      - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored. Of one in
+        directory format for a O(container), it compares the checksums, and copies nothing into the container.
   diff_mode:
     support: none
     description: There is nothing to compare a new dump with.
@@ -56,8 +58,8 @@ options:
   state:
     description:
       - V(present) makes a new backup.
-      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(container), the options of the
-        connection and O(timeout) count.
+      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(jobs), O(keep_before),
+        O(container), the options of the connection and O(timeout) count.
     type: str
     choices: [present, restored]
     default: present
@@ -101,6 +103,12 @@ options:
         description:
           - Name of a container, for one that does not belong to a Compose project.
         type: str
+      scratch:
+        description:
+          - Folder in the container where O(format=directory) has room for a dump, from which it is copied, or into
+            which one is copied to be restored. What is written there is always removed.
+        type: path
+        default: /tmp
   when_absent:
     description:
       - What to do when the container does not exist, as before the first deploy.
@@ -129,9 +137,27 @@ options:
     description:
       - Password of O(login_user).
     type: str
+  format:
+    description:
+      - V(custom) is one file, a stream that is compressed on the host and takes no room anywhere else.
+      - V(directory) is a folder of files, C(<name>.dump.d), that several O(jobs) write and restore at once, for large
+        databases of more than one large table. C(pg_dump) compresses it itself. In a O(container) it is made in
+        O(container.scratch), then copied, and every file is compared by SHA-256 on both sides.
+      - With O(state=restored), the format is that of the backup.
+      - A large object is a file of its own in it. With O(compression=none), its files have no checksum before they are
+        read back for the first time.
+    type: str
+    choices: [custom, directory]
+    default: custom
+  jobs:
+    description:
+      - How many connections dump, or restore, with O(format=directory). The default is the number of processors of the
+        host, but not more than 4.
+    type: int
   compression:
     description:
-      - How the dump is compressed, on the host.
+      - How the dump is compressed, on the host; with O(format=directory) by C(pg_dump), which takes V(gzip) instead of
+        V(zstd) when it is older than version 16.
     type: str
     choices: [zstd, gzip, none]
     default: zstd
@@ -160,16 +186,51 @@ options:
     type: str
   keep_last:
     description:
-      - How many verified backups of this database are kept. Older ones are removed after the new one is complete.
+      - How many verified backups of this database are kept, the newest ones. What neither this nor one of the other
+        rules keeps is removed after the new one is complete.
       - Those made with O(pin) do not count and are never removed; neither is the newest.
     type: int
     default: 7
+  keep_daily:
+    description:
+      - Of how many days (UTC) the newest verified backup is kept besides. Only days that have one count, so a missed
+        day costs none of the older ones.
+    type: int
+    default: 0
+  keep_weekly:
+    description:
+      - As O(keep_daily), of weeks (ISO 8601).
+    type: int
+    default: 0
+  keep_monthly:
+    description:
+      - As O(keep_daily), of months.
+    type: int
+    default: 0
+  keep_min:
+    description:
+      - Never leave fewer verified backups than that, whatever the other rules say.
+    type: int
+    default: 1
   keep_labels:
     description:
       - Backups with one of these labels are not removed and do not count, as if they had been made with O(pin).
     type: list
     elements: str
     default: []
+  keep_labels_in:
+    description:
+      - Folder whose entries are such labels. A backup that is labelled with a release is kept while the folder of that
+        release is there.
+    type: path
+  keep_before:
+    description:
+      - For how many days a database that O(state=restored) has replaced stays, as C(<dbname>_before_<time>). Older ones
+        are dropped by the next backup or restore; never the newest one, and none that somebody is connected to.
+      - Those of a database whose name has more than 40 bytes stay until somebody drops them; their names are cut, and
+        could be those of another one.
+    type: int
+    default: 7
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -202,7 +263,32 @@ EXAMPLES = r"""
     login_user: tria_admin
     login_password: "{{ postgres_password }}"
     label: "{{ release_id }}"
+    keep_labels_in: /opt/tria/releases
     when_absent: skip_if_no_data
+
+- name: Back up a database every night, and keep a year of it
+  tria.production.pg_backup:
+    dest: /opt/tria/backups
+    container:
+      project: tria
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+    keep_daily: 14
+    keep_weekly: 8
+    keep_monthly: 12
+
+- name: Back up a large database with four connections
+  tria.production.pg_backup:
+    dest: /opt/tria/backups
+    container:
+      project: tria
+      scratch: /var/lib/postgresql/scratch
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+    format: directory
+    jobs: 4
 
 - name: Back up a database of another server, and keep the backup
   tria.production.pg_backup:
@@ -246,6 +332,10 @@ backup:
       description: Path of the dump.
       type: str
       sample: /opt/tria/backups/tria_aibpo-20250102T030405Z-3f9a2c.dump.zst
+    format:
+      description: Whether that is a file or a folder, V(custom) or V(directory).
+      type: str
+      sample: custom
     manifest:
       description: Path of the manifest.
       type: str
@@ -271,7 +361,7 @@ backup:
       type: int
       sample: 28311552
     sha256:
-      description: SHA-256 of the dump.
+      description: SHA-256 of the dump; of a folder that of what C(sha256sum *) prints in it.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     compression:
@@ -279,7 +369,7 @@ backup:
       type: str
       sample: zstd
     archive_bytes:
-      description: Size of the dump before compression.
+      description: Size of the dump before compression; null in directory format, which C(pg_dump) compresses.
       type: int
       sample: 348890195
     database_size_bytes:
@@ -391,6 +481,12 @@ deleted:
   type: list
   elements: str
   sample: [/opt/tria/backups/tria_aibpo-20241226T030405Z-77b01e.dump.zst]
+dropped:
+  description: Databases that earlier restores had kept, and that were dropped or would be; see O(keep_before).
+  returned: success
+  type: list
+  elements: str
+  sample: [tria_aibpo_before_20241220_101112]
 skipped_reason:
   description: Why no backup was made.
   returned: when the container does not exist and O(when_absent) allows that
@@ -421,7 +517,12 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 
 CONTAINER = dict(
     type="dict",
-    options=dict(project=dict(type="str"), service=dict(type="str", default="postgres"), name=dict(type="str")),
+    options=dict(
+        project=dict(type="str"),
+        service=dict(type="str", default="postgres"),
+        name=dict(type="str"),
+        scratch=dict(type="path", default="/tmp"),
+    ),
     mutually_exclusive=[("project", "name")],
     required_one_of=[("project", "name")],
 )
@@ -441,13 +542,21 @@ def main() -> None:
             login_port=dict(type="int"),
             login_user=dict(type="str"),
             login_password=dict(type="str", no_log=True),
+            format=dict(type="str", choices=["custom", "directory"], default="custom"),
+            jobs=dict(type="int"),
             compression=dict(type="str", choices=["zstd", "gzip", "none"], default="zstd"),
             compression_level=dict(type="int"),
             globals=dict(type="bool", default=True),
             verify=dict(type="str", choices=["restore", "archive", "none"], default="archive"),
             verify_restore_up_to=dict(type="str"),
             keep_last=dict(type="int", default=7),
+            keep_daily=dict(type="int", default=0),
+            keep_weekly=dict(type="int", default=0),
+            keep_monthly=dict(type="int", default=0),
+            keep_min=dict(type="int", default=1),
             keep_labels=dict(type="list", elements="str", default=[]),
+            keep_labels_in=dict(type="path"),
+            keep_before=dict(type="int", default=7),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

@@ -56,7 +56,7 @@ def choose(dest: str, wanted: str | None, dbname: str, source: dict[str, t.Any],
 
 
 def _named(dest: str, wanted: str) -> Choice:
-    folder, name = os.path.split(os.path.join(dest, wanted))
+    folder, name = os.path.split(os.path.join(dest, wanted).rstrip("/"))
     if name.endswith(manifest.SUFFIX):
         name = name[: -len(manifest.SUFFIX)]
     complete = manifest.published(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
 import os
 import re
 import secrets
@@ -18,6 +17,9 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    before,
+    custom,
+    directory,
     guard,
     locate,
     manifest,
@@ -26,7 +28,6 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     retention,
     snapshot,
     throwaway,
-    transit,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
     Draft,
@@ -54,7 +55,7 @@ def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.A
             job = Job(options, left_behind)
             return job.preview() if check_mode else job.run()
     except locate.Absent as exc:
-        return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": []}
+        return {"changed": False, "msg": str(exc), "skipped_reason": str(exc), "deleted": [], "dropped": []}
 
 
 def _given_up(left_behind: list[str]) -> str:
@@ -69,12 +70,21 @@ class Job:
         guard.require_sane(options)
         self.options = options
         self.dest = os.path.abspath(options["dest"])
+        self.is_directory = options["format"] == "directory"
         self.compression = options["compression"]
-        self.level = _level(self.compression, options["compression_level"])
+        self.rules = retention.Rules.of(options)
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of(options)
         self.source.on_abort = guard.ender(self.source, left_behind)
+        self.left_behind = left_behind
+        if (options["jobs"] or 1) > 1 and not self.is_directory:
+            raise ProductionError(
+                "jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs."
+            )
+        if self.is_directory:
+            self.compression = directory.compression(self.source, self.compression, self.deadline)
+        self.level = _level(self.compression, options["compression_level"])
 
     def preview(self) -> dict[str, t.Any]:
         """Everything that `run` decides, nothing that it writes."""
@@ -83,7 +93,8 @@ class Job:
         self._need_space(facts, siblings)
         plan = self._plan(facts)
         expired = self._expired(siblings, plan)
-        return self._result(plan, expired, "would be backed up")
+        result = self._result(plan, expired, "would be backed up")
+        return self._with_pruned(result, facts, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
         facts = self.source.facts(self.deadline)  # before the lock: a wrong password leaves no folder behind
@@ -93,16 +104,15 @@ class Job:
             self._need_space(facts, siblings)
             plan = self._plan(facts)
             stem = plan.dump.file.split(".dump")[0]
-            record = {"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name}
-            lock.record(record)
+            doing = {"pid": os.getpid(), "stem": stem, "application_name": self.source.application_name}
+            doing.update(directory.mark(self.source) if self.is_directory else {})
+            lock.record(doing)
             with Draft(self.dest) as draft:
                 with self._place(plan) as place:
-                    lock.record({**record, **(place.record if place else {})})
-                    self._dump(draft, plan)
+                    lock.record({**doing, **(place.record if place else {})})
+                    dump = self._dump(draft, plan)
                     globals_script = self._dump_globals() if place or self.options["globals"] else b""
-                    self._verify(draft, plan, facts)
-                    if place:
-                        self._prove(draft, plan, place, globals_script)
+                    self._verify(dump, plan, facts, place, globals_script)
                 if self.options["globals"]:
                     plan.globals = self._keep_globals(draft, f"{stem}.globals.sql", globals_script)
                 plan.duration_s = round(time.monotonic() - self.started, 3)
@@ -111,7 +121,13 @@ class Job:
             result = self._result(plan, expired, "backed up")
             result["results"] = [proof.result(plan).as_dict()]
             self._remove(expired, result)
-        return result
+            return self._with_pruned(result, facts)
+
+    def _with_pruned(self, result: dict[str, t.Any], facts: Facts, check_mode: bool = False) -> dict[str, t.Any]:
+        """The result, with what earlier restores kept and nobody is to keep any longer."""
+        dbname, keep_days = self.options["dbname"], self.options["keep_before"]
+        pruned = before.prune(self.source, dbname, facts.before, keep_days, self.deadline, check_mode)
+        return {**result, "msg": " ".join([result["msg"], *pruned.words(not check_mode)]), "dropped": pruned.dropped}
 
     def _place(self, plan: manifest.Manifest) -> t.Any:
         """Where the dump is restored to be verified, as a context; None when it is not."""
@@ -120,8 +136,7 @@ class Job:
         return throwaway.of(self.source, self.dest, self.deadline)
 
     def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
-        keep_last, keep_labels = self.options["keep_last"], self.options["keep_labels"]
-        return retention.expired(siblings + [plan], keep_last, plan.dump.file, keep_labels)
+        return retention.expired(siblings + [plan], self.rules, plan.dump.file)
 
     def _remove(self, expired: list[manifest.Manifest], result: dict[str, t.Any]) -> None:
         for each in expired:
@@ -131,7 +146,7 @@ class Job:
                 raise ProductionError(
                     os.path.join(self.dest, each.dump.file),
                     f"is no longer to be kept, but cannot be removed: {exc.strerror}. The new backup is complete.",
-                    "Remove it, or raise keep_last.",
+                    "Remove it, or keep more of them (keep_last).",
                     **result,
                 ) from exc
 
@@ -147,7 +162,9 @@ class Job:
         as the database has, twice that without compression (a dump is text, and stored values may be compressed).
         """
         ratio = 2.0 if self.compression == "none" else 1.0
-        like = [each for each in siblings if each.compression == self.compression]
+        like = [
+            each for each in siblings if (each.compression, bool(each.parts)) == (self.compression, self.is_directory)
+        ]
         if like:
             ratio = _MARGIN * like[-1].dump.size_bytes / like[-1].database_size_bytes
         need, free = int(facts.database_size_bytes * ratio) + _RESERVE_BYTES, free_bytes(self.dest)
@@ -159,21 +176,24 @@ class Job:
                 free_bytes=free,
                 needed_bytes=need,
             )
+        if self.is_directory:
+            directory.require_space(self.source, need, self.deadline)
 
     def _plan(self, facts: Facts) -> manifest.Manifest:
         """The manifest as far as it is known before the dump."""
         now = datetime.datetime.now(datetime.timezone.utc)
         database = re.sub(r"[^A-Za-z0-9_]+", "_", self.options["dbname"])[:63]
+        extension = directory.EXTENSION if self.is_directory else archive.EXTENSIONS[self.compression]
         stem = f"{database}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         verified, reason = proof.level(self.options, facts)
         return manifest.Manifest(
             created_at=f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
             dbname=self.options["dbname"],
             source=self.source.identity,
-            dump=manifest.File(f"{stem}.dump{archive.EXTENSIONS[self.compression]}", 0, ""),
+            dump=manifest.File(f"{stem}.dump{extension}", 0, ""),
             globals=None,
             compression=self.compression,
-            archive_bytes=0,
+            archive_bytes=None if self.is_directory else 0,
             database_size_bytes=facts.database_size_bytes,
             server_version=facts.server_version,
             pg_dump_version="",
@@ -186,25 +206,27 @@ class Job:
             pinned=self.options["pin"],
         )
 
-    def _dump(self, draft: Draft, plan: manifest.Manifest) -> None:
-        wait_ms = int(self.options["lock_timeout"] * 1000)
-        argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", f"--lock-wait-timeout={wait_ms}"]
-        run = self.source.run if plan.verified == "none" else functools.partial(transit.carried, self.source)
-        with draft.create(plan.dump.file) as file:
-            writer = archive.Writer(file, self.compression, self.level)
+    def _dump(self, draft: Draft, plan: manifest.Manifest) -> t.Any:
+        """The dump that was made; with what its snapshot contains in `plan` when it is to be restored."""
+        dump = self._dump_at(draft.path(plan.dump.file), plan)
+        wait = [f"--lock-wait-timeout={int(self.options['lock_timeout'] * 1000)}"]
 
-            def dump(options: list[str]) -> None:
-                with self._locks_explained():  # who waits, waits for the snapshot's session perhaps
-                    run(argv + options, self.deadline, sink=writer.write)
+        def make(options: list[str]) -> None:
+            with self._locks_explained():  # who waits, waits for the snapshot's session perhaps
+                dump.make(draft, self.source, wait + options, self.level)
 
+        with self._damage_explained():
             if plan.verified == "restore":
                 with self._locks_explained():
-                    plan.contents = proof.dumped(self.source, self.deadline, self.options["lock_timeout"], dump)
+                    plan.contents = proof.dumped(self.source, self.deadline, self.options["lock_timeout"], make)
             else:
-                dump([])
-            writer.finish()
-        plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
-        plan.archive_bytes = writer.archive_bytes
+                make([])
+        return dump
+
+    def _dump_at(self, path: str, plan: manifest.Manifest) -> t.Any:
+        if self.is_directory:
+            return directory.Dump(path, plan, self.deadline, self.options["jobs"], self.left_behind)
+        return custom.Dump(path, plan, self.deadline)
 
     @contextlib.contextmanager
     def _locks_explained(self) -> t.Iterator[None]:
@@ -212,7 +234,8 @@ class Job:
         try:
             yield
         except ProductionError as exc:
-            if not re.search("lock timeout|timeout.*LOCK TABLE", exc.cause):
+            # a job of several never waits
+            if not re.search("lock timeout|timeout.*LOCK TABLE|could not obtain lock on relation", exc.cause):
                 raise
             holders = self.source.blockers(Deadline(10))
             raise ProductionError(
@@ -223,12 +246,6 @@ class Job:
                 **exc.details,
             ) from exc
 
-    def _feed(self, draft: Draft, plan: manifest.Manifest) -> t.Iterator[bytes]:
-        dump = plan.dump
-        return archive.checked_chunks(
-            draft.path(dump.file), plan.compression, dump.size_bytes, dump.sha256, plan.archive_bytes
-        )
-
     @contextlib.contextmanager
     def _damage_explained(self) -> t.Iterator[None]:
         try:
@@ -238,12 +255,32 @@ class Job:
                 self.dest, f"the dump is damaged: {exc}", "Check the disk and its file system; nothing was published."
             ) from exc
 
-    def _verify(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
-        """Holds what is on the disk against what was dumped; fills in what the archive says of itself."""
+    def _verify(
+        self,
+        dump: t.Any,
+        plan: manifest.Manifest,
+        facts: Facts,
+        place: throwaway.Place | None,
+        globals_script: bytes,
+    ) -> None:
+        """Holds what is on the disk, every byte of it, against what was dumped.
+
+        It is restored in a `place`, and what is there then compared with the snapshot.
+        """
         with self._damage_explained():
-            contents = reading.contents(self.source, draft.path(plan.dump.file), plan.compression, self.deadline)
-            if plan.verified == "archive":
-                reading.read_fully(self.source, self._feed(draft, plan), self.deadline)
+            server = place.ready(globals_script.decode("utf-8"), plan) if place else self.source
+            with dump.lent(server):
+                self._accept(plan, dump.contents(server), facts)
+                if place:
+                    dump.restore(server, place.options)
+                elif plan.verified == "archive":
+                    dump.read_fully(server)
+        if place:
+            found = snapshot.contents(server, self.deadline, self.deadline.remaining())
+            snapshot.require_same(self.source.name, plan.contents or {}, found)
+
+    def _accept(self, plan: manifest.Manifest, contents: archive.Contents, facts: Facts) -> None:
+        """Takes over what the archive says of itself, unless it says that it is empty."""
         if facts.tables and not contents.tables:
             raise ProductionError(
                 self.source.name,
@@ -252,14 +289,6 @@ class Job:
             )
         for name, value in dataclasses.asdict(contents).items():
             setattr(plan, name, value)
-
-    def _prove(self, draft: Draft, plan: manifest.Manifest, place: throwaway.Place, globals_script: bytes) -> None:
-        """Restores the file that is on the disk, every byte of which is read, and compares it with the snapshot."""
-        with self._damage_explained():
-            found = proof.restored(
-                place, self._feed(draft, plan), globals_script.decode("utf-8"), plan.database_size_bytes
-            )
-        snapshot.require_same(self.source.name, plan.contents or {}, found)
 
     def _dump_globals(self) -> bytes:
         """Roles and tablespaces, which no database dump holds; without the roles' passwords."""
@@ -281,19 +310,20 @@ class Job:
 
     def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
         path = os.path.join(self.dest, made.dump.file)
-        record, left_out = dataclasses.asdict(made), ("dump", "globals", "source", "contents")
+        record, left_out = dataclasses.asdict(made), ("dump", "globals", "source", "contents", "parts")
         backup = {key: value for key, value in record.items() if key not in left_out}
         backup.update(
             path=path,
+            format=self.options["format"],
             manifest=path + manifest.SUFFIX,
             globals=os.path.join(self.dest, made.globals.file) if made.globals else None,
             size_bytes=made.dump.size_bytes,
             sha256=made.dump.sha256,
         )
-        reason = f". {made.verified_reason}" if made.verified_reason else ""
+        reason = f" {made.verified_reason}" if made.verified_reason else ""
         return {
             "changed": True,
-            "msg": f"{self.source.name} {verb} to {path}, {proof.words(made.verified)}{reason}",
+            "msg": f"{self.source.name} {verb} to {path}, {proof.words(made.verified)}.{reason}",
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }

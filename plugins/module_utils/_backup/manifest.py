@@ -29,8 +29,10 @@ class File:
 class Manifest:
     """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601.
 
-    `contents` are the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the
-    dump was verified by restoring it.
+    `dump` is a file; in directory format it is a folder, whose files are `parts` (named by their path in it), its size
+    is theirs, and its hash is `directory.digest`. `archive_bytes`, before compression, nobody knows then. `contents` are
+    the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the dump was verified
+    by restoring it.
     """
 
     created_at: str
@@ -39,7 +41,7 @@ class Manifest:
     dump: File
     globals: File | None
     compression: str
-    archive_bytes: int
+    archive_bytes: int | None
     database_size_bytes: int
     server_version: str
     pg_dump_version: str
@@ -51,10 +53,18 @@ class Manifest:
     pinned: bool = False
     verified_reason: str | None = None
     contents: dict[str, dict[str, t.Any]] | None = None
+    parts: list[File] | None = None
 
     @property
     def files(self) -> list[File]:
-        return [self.dump] + ([self.globals] if self.globals else [])
+        """Every file, by its path in the folder of the backups."""
+        parts = [dataclasses.replace(each, file=os.path.join(self.dump.file, each.file)) for each in self.parts or []]
+        return (parts or [self.dump]) + ([self.globals] if self.globals else [])
+
+    @property
+    def names(self) -> list[str]:
+        """What the backup has in the folder of the backups, beside its manifest."""
+        return [self.dump.file] + ([self.globals.file] if self.globals else [])
 
     def as_json(self) -> bytes:
         record = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
@@ -73,6 +83,7 @@ def parse(raw: bytes) -> Manifest:
             raise NoManifest("another format")
         record["dump"] = File(**record["dump"])
         record["globals"] = File(**record["globals"]) if record["globals"] else None
+        record["parts"] = [File(**each) for each in record["parts"]] if record.get("parts") else None
         return Manifest(**record)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise NoManifest(str(exc)) from exc

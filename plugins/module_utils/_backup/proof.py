@@ -2,17 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far a backup is to be verified, and the proof by restoring it. Private to the collection."""
+"""How far a backup is verified, and what a dump that is to be restored has to hold. Private to the collection."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._backup import reading, snapshot, throwaway
+from ansible_collections.tria.production.plugins.module_utils._backup import snapshot
 from ansible_collections.tria.production.plugins.module_utils._backup.manifest import Manifest
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
-from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts, Server, conninfo
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts, Server
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 from ansible_collections.tria.production.plugins.module_utils._result import PASS, CheckResult
 
@@ -71,17 +71,3 @@ def dumped(
         held.begin()
         dump(options)
         return held.contents()
-
-
-def restored(
-    place: throwaway.Place, feed: t.Iterator[bytes], globals_script: str, size_bytes: int
-) -> dict[str, dict[str, t.Any]]:
-    """Restores `feed` (`archive.checked_chunks`) where nobody else is, and returns what that then contains.
-
-    The first error ends it. Raises `ProductionError`, or `archive.Damaged`.
-    """
-    target = place.ready(globals_script, size_bytes)
-    argv = ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"] + place.options
-    argv.append(f"--dbname={conninfo(target.connection.dbname)}")
-    reading.fed_to(target, argv, feed, place.deadline, "the dump cannot be restored")
-    return snapshot.contents(target, place.deadline, place.deadline.remaining())

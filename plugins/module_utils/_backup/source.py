@@ -30,13 +30,21 @@ PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=
 # What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
 _ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
+# Databases whose names begin as those do that the restores of a database have replaced.
+BEFORE_SQL = """(
+    SELECT coalesce(json_object_agg(datname, json_build_object(
+        'ours', pg_has_role(datdba, 'USAGE'),
+        'sessions', (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = b.oid))), json_build_object())
+    FROM pg_database b WHERE left(datname, length({name}) + 8) = {name} || '_before_')"""
+
 # User tables as pg_dump sees them: not the system's, not temporary ones, not those that an extension owns.
 # Nothing here waits for a lock on a table, as pg_table_size() would.
-_FACTS_SQL = """
+_FACTS_SQL = f"""
 SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'database_size_bytes', pg_database_size(current_database()),
-    'tables', count(*))
+    'tables', count(*),
+    'before', {BEFORE_SQL.format(name='current_database()')})
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND NOT EXISTS (SELECT FROM pg_depend d
@@ -84,11 +92,16 @@ class Connection:
 
 @dataclasses.dataclass
 class Facts:
-    """The database as it is now; its size includes indexes and the system catalogue."""
+    """The database as it is now; its size includes indexes and the system catalogue.
+
+    `before` are the databases named as those that its restores have replaced: by name, whether they are `ours` to drop
+    and how many `sessions` they have.
+    """
 
     server_version: str
     database_size_bytes: int
     tables: int
+    before: dict[str, dict[str, t.Any]]
 
 
 class Server:
@@ -98,6 +111,7 @@ class Server:
         self.connection = connection
         self.application_name = application_name
         self.on_abort: t.Callable[[], t.Any] | None = None  # called when a tool has to be ended before its time
+        self.scratch: str | None = None  # a folder for files, where the tools do not see those of this host
 
     @property
     def name(self) -> str:
@@ -199,8 +213,11 @@ class Server:
 class Container(Server):
     """A server in a container of this host's Docker Engine; its own tools are used, so that versions always fit."""
 
-    def __init__(self, connection: Connection, application_name: str, container: dict[str, t.Any]) -> None:
+    def __init__(
+        self, connection: Connection, application_name: str, container: dict[str, t.Any], scratch: str = "/tmp"
+    ) -> None:
         super().__init__(connection, application_name)
+        self.scratch = os.path.join(scratch, application_name)
         self.container_id = container["Id"]
         self.container_name = container["Name"].lstrip("/")
         labels = container["Config"]["Labels"] or {}

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _deps, _docker
 from ansible_collections.tria.production.plugins.module_utils._backup import databases, process, roles
 from ansible_collections.tria.production.plugins.module_utils._backup.kept import Ended, Kept
+from ansible_collections.tria.production.plugins.module_utils._backup.manifest import Manifest
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Server
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -45,7 +46,7 @@ exec 3<&0
 do sleep 0.05; done; echo '{_READY.decode()}') &
 exec postgres -D {_FOLDER}/data -c shared_preload_libraries="$3" -c max_worker_processes=0 \\
     -c listen_addresses= -c unix_socket_directories={_FOLDER} -c port=5432 -c ssl=off \\
-    -c max_connections=10 -c max_locks_per_transaction=256 -c autovacuum=off -c jit=off \\
+    -c max_connections=100 -c max_locks_per_transaction=256 -c autovacuum=off -c jit=off \\
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 \\
     -c archive_mode=off -c max_wal_size=256MB -c checkpoint_warning=0 \\
     -c logging_collector=off -c log_destination=stderr -c log_min_messages=log 3<&- < /dev/null > /dev/null
@@ -85,8 +86,8 @@ class Place:
     def __exit__(self, *_exc: t.Any) -> None:
         raise NotImplementedError
 
-    def ready(self, globals_script: str, size_bytes: int) -> Server:
-        """The database, with the roles of `globals_script`; there is room for one of `size_bytes`."""
+    def ready(self, globals_script: str, record: Manifest) -> Server:
+        """The database, with the roles of `globals_script`; there is room for what `record` is about."""
         raise NotImplementedError
 
 
@@ -99,7 +100,7 @@ class Beside(Place):
         self._name = databases.beside(source.connection.dbname, f"_verifying_{secrets.token_hex(4)}")
         self.record = {"source": source.identity, "restoring": self._name}
 
-    def ready(self, globals_script: str, size_bytes: int) -> Server:
+    def ready(self, globals_script: str, record: Manifest) -> Server:
         state = databases.state(self._server, self.source.connection.dbname, self.deadline)
         live = {**(state.live or {}), "location": ""}
         if not state.superuser:  # nobody else can make what belongs to others
@@ -146,7 +147,7 @@ class Apart(Place):
         origin = self.origin
         return argv + ["-c", _SCRIPT, "sh", str(origin["major"]), origin["superuser"], origin["preload"] or ""]
 
-    def ready(self, globals_script: str, size_bytes: int) -> Server:
+    def ready(self, globals_script: str, record: Manifest) -> Server:
         try:
             for _line in self._child.lines(_READY, Deadline(min(_START_SECONDS, self.deadline.remaining()))):
                 continue
@@ -159,7 +160,7 @@ class Apart(Place):
         connection = Connection("postgres", self.origin["superuser"], host=_FOLDER)
         container = {"Id": self._name, "Name": self._name, "Config": {"Labels": None}}
         server = Container(connection, self.source.application_name, container)
-        self._require_room(server, size_bytes)
+        self._require_room(server, record)
         state = databases.state(server, "postgres", self.deadline)
         _names, statements = roles.missing(globals_script, state.roles)
         live = databases.state(self.source, self.source.connection.dbname, self.deadline).live
@@ -167,8 +168,11 @@ class Apart(Place):
         server.script("\n".join(statements) + "\n", self.deadline)
         return server.at(_DBNAME)
 
-    def _require_room(self, server: Server, size_bytes: int) -> None:
-        need, free = int(size_bytes * _MARGIN) + _RESERVE_BYTES, server.free_bytes(_FOLDER, self.deadline)
+    def _require_room(self, server: Server, record: Manifest) -> None:
+        need = int(record.database_size_bytes * _MARGIN) + _RESERVE_BYTES
+        if record.parts:
+            need += record.dump.size_bytes  # which is copied there
+        free = server.free_bytes(_FOLDER, self.deadline)
         if free is not None and free < need:
             raise ProductionError(
                 "the Docker Engine's folder",

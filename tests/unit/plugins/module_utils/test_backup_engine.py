@@ -27,10 +27,18 @@ OPTIONS = {
     "compression": "zstd",
     "compression_level": None,
     "globals": True,
+    "format": "custom",
+    "jobs": None,
     "verify": "archive",
     "verify_restore_up_to": None,
     "keep_last": 7,
+    "keep_daily": 0,
+    "keep_weekly": 0,
+    "keep_monthly": 0,
+    "keep_min": 1,
     "keep_labels": [],
+    "keep_labels_in": None,
+    "keep_before": 7,
     "pin": False,
     "label": None,
     "timeout": 30.0,
@@ -42,7 +50,7 @@ LIST = (
 )
 TOOLS = {
     "psql": """case "$*" in *terminate*) echo '{"left": 0}';; *pg_locks*) echo '["catalog (pid 7)"]';;
-        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1}';; esac""",
+        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1, "before": {}}';; esac""",
     "pg_dump": "head -c 100000 /dev/zero",
     "pg_dumpall": "echo 'CREATE ROLE a;'; echo '-- PostgreSQL database cluster dump complete'",
     "pg_restore": f"""case "$*" in *--list*) printf '{LIST}';; *) cat > /dev/null;; esac""",
@@ -101,6 +109,19 @@ def test_retention_only_knows_its_own_database(tools: t.Any, dest: pathlib.Path)
     first, second = create(dest, keep_last=1), create(dest, keep_last=1)
     assert (first["deleted"], second["deleted"]) == ([], [first["backup"]["path"]])
     assert all(os.path.exists(each["backup"]["path"]) for each in (other, elsewhere, second))
+
+
+def test_what_was_dumped_before_a_release_stays_as_long_as_the_release(
+    tools: t.Any, dest: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    release = tmp_path / "releases" / "20250101T000000Z-a"
+    release.mkdir(parents=True)
+    rules = {"keep_last": 1, "keep_labels_in": str(release.parent)}
+    before = create(dest, label=release.name, **rules)["backup"]["path"]
+    night = create(dest, **rules)["backup"]["path"]
+    assert create(dest, **rules)["deleted"] == [night] and os.path.exists(before)
+    release.rmdir()
+    assert before in create(dest, **rules)["deleted"] and not os.path.exists(before)
 
 
 def test_an_unusual_name_makes_a_usual_file(tools: t.Any, dest: pathlib.Path) -> None:

@@ -27,7 +27,7 @@ EXPECTED = {"public.a": {"rows": 3, "hash": "7"}, "public.b": {"rows": 0, "hash"
 
 
 def level(verify: str, limit: str | None, size: int) -> tuple[str, str | None]:
-    return proof.level({"verify": verify, "verify_restore_up_to": limit}, Facts("15.1", size, 1))
+    return proof.level({"verify": verify, "verify_restore_up_to": limit}, Facts("15.1", size, 1, {}))
 
 
 @pytest.mark.parametrize(

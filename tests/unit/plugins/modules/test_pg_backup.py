@@ -60,12 +60,14 @@ def test_check_mode_reaches_the_engine(capsys: pytest.CaptureFixture[str], calls
 
 def test_the_service_is_postgres_unless_said_otherwise(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> None:
     run(capsys, container={"project": "tria"})
-    assert calls[0][0]["container"] == {"project": "tria", "service": "postgres", "name": None}
+    assert calls[0][0]["container"] == {"project": "tria", "service": "postgres", "name": None, "scratch": "/tmp"}
 
 
 def test_a_restore(capsys: pytest.CaptureFixture[str], calls: list[t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[t.Any] = []
-    monkeypatch.setattr(pg_backup.restore, "restore", lambda *args: seen.append(args) or {"changed": True, "restored": {}})
+    monkeypatch.setattr(
+        pg_backup.restore, "restore", lambda *args: seen.append(args) or {"changed": True, "restored": {}}
+    )
     assert run(capsys, state="restored", backup="shop-1", _ansible_check_mode=True)["changed"] and not calls
     options, check_mode = seen[0]
     assert (options["backup"], options["foreign"], check_mode) == ("shop-1", False, True)

@@ -1,0 +1,67 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Dumps in pg_dump's custom format: one stream, which is compressed on its way to the disk. Private to the collection.
+
+`Dump` is here what it is in `directory`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._backup import archive, reading, transit
+from ansible_collections.tria.production.plugins.module_utils._backup.folder import Draft
+from ansible_collections.tria.production.plugins.module_utils._backup.manifest import Manifest
+from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Server, conninfo
+
+
+class Dump:
+    """The dump of the backup `record`, at `path`."""
+
+    def __init__(self, path: str, record: Manifest, deadline: Deadline) -> None:
+        self._path = path
+        self._record = record
+        self._deadline = deadline
+
+    def make(self, draft: Draft, source: Server, options: list[str], level: int) -> None:
+        """Dumps, and records what came of it; `options` are for pg_dump."""
+        argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", *options]
+        record = self._record
+        with draft.create(record.dump.file) as file:
+            writer = archive.Writer(file, record.compression, level)
+            if record.verified == "none":
+                source.run(argv, self._deadline, sink=writer.write)
+            else:
+                transit.carried(source, argv, self._deadline, writer.write)
+            writer.finish()
+        record.dump.size_bytes, record.dump.sha256 = writer.size_bytes, writer.sha256
+        record.archive_bytes = writer.archive_bytes
+
+    @contextlib.contextmanager
+    def lent(self, server: Server) -> t.Iterator[None]:
+        """While the tools of `server` can read it."""
+        yield  # what they read is fed to them
+
+    def contents(self, server: Server) -> archive.Contents:
+        """The table of contents; raises `archive.Damaged` when there is none."""
+        return reading.contents(server, self._path, self._record.compression, self._deadline)
+
+    def read_fully(self, server: Server) -> None:
+        """Every byte through pg_restore; raises `ProductionError`, and `archive.Damaged`."""
+        reading.read_fully(server, self._feed(), self._deadline)
+
+    def restore(self, target: Server, options: t.Sequence[str] = ()) -> None:
+        """Restores into the empty database `target`, up to the first error; raises as `read_fully` does."""
+        argv = ["pg_restore", "--format=custom", "--exit-on-error", "--no-password", *options]
+        argv.append(f"--dbname={conninfo(target.connection.dbname)}")
+        reading.fed_to(target, argv, self._feed(), self._deadline, "the dump cannot be restored")
+
+    def _feed(self) -> t.Iterator[bytes]:
+        record, dump = self._record, self._record.dump
+        return archive.checked_chunks(
+            self._path, record.compression, dump.size_bytes, dump.sha256, record.archive_bytes or 0
+        )
