@@ -5,8 +5,9 @@
 """The engine of `pg_backup`. Private to the collection.
 
 `engine` orders the steps of a backup, `restore` those of a restore, `guard` is what both begin and end with. `source`
-is where PostgreSQL's own tools run, `process` runs them; `archive` writes and reads the dump, `reading` holds it against
-pg_restore; `folder` is the destination: lock, partial files, publication; `manifest` is the commit record of a backup;
-`retention` says which backups are no longer kept. `choice` says which one is restored; `databases` makes, swaps and
-drops databases, `roles` finds the roles that are missing.
+is where PostgreSQL's own tools run, `process` runs them; `archive` writes and reads the dump, `encryption` encrypts it
+on its way to the disk, `reading` holds it against pg_restore; `folder` is the destination: lock, partial files,
+publication; `manifest` is the commit record of a backup; `retention` says which backups are no longer kept, `copies`
+takes a backup off the host. `choice` says which one is restored; `databases` makes, swaps and drops databases, `roles`
+finds the roles that are missing.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import os
 import re
 import secrets
@@ -16,6 +17,8 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    copies,
+    encryption,
     guard,
     locate,
     manifest,
@@ -65,6 +68,7 @@ class Job:
         self.dest = os.path.abspath(options["dest"])
         self.compression = options["compression"]
         self.level = _level(self.compression, options["compression_level"])
+        self.cipher = encryption.Cipher(options["age_recipients"])
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of(options)
@@ -77,7 +81,10 @@ class Job:
         self._need_space(facts, siblings)
         plan = self._plan(facts)
         expired = self._expired(siblings, plan)
-        return self._result(plan, expired, "would be backed up")
+        result = self._result(plan, expired, "would be backed up")
+        retained = functools.partial(self._expired, plan=plan)
+        result["copies"] = copies.preview(self.options["copies"], siblings + [plan], retained, self.deadline)
+        return result
 
     def run(self) -> dict[str, t.Any]:
         facts = self.source.facts(self.deadline)  # before the lock: a wrong password leaves no folder behind
@@ -92,12 +99,16 @@ class Job:
                 self._dump(draft, plan)
                 self._verify(draft, plan, facts)
                 if self.options["globals"]:
-                    plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
+                    plan.globals = self._dump_globals(draft, f"{stem}.globals.sql{self.cipher.suffix}")
                 plan.duration_s = round(time.monotonic() - self.started, 3)
                 draft.publish(plan)
             expired = self._expired(siblings, plan)
             result = self._result(plan, expired, "backed up")
+            wanted, retained = self.options["copies"], functools.partial(self._expired, plan=plan)
+            result["copies"], failed = copies.make(wanted, self.dest, siblings + [plan], retained, self.deadline)
             self._remove(expired, result)
+        if failed:
+            raise copies.failure(failed, result)
         return result
 
     def _expired(self, siblings: list[manifest.Manifest], plan: manifest.Manifest) -> list[manifest.Manifest]:
@@ -150,7 +161,7 @@ class Job:
             created_at=f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
             dbname=self.options["dbname"],
             source=self.source.identity,
-            dump=manifest.File(f"{stem}.dump{archive.EXTENSIONS[self.compression]}", 0, ""),
+            dump=manifest.File(f"{stem}.dump{archive.EXTENSIONS[self.compression]}{self.cipher.suffix}", 0, ""),
             globals=None,
             compression=self.compression,
             archive_bytes=0,
@@ -163,19 +174,21 @@ class Job:
             duration_s=0.0,
             label=self.options["label"],
             pinned=self.options["pin"],
+            age_recipients=self.options["age_recipients"],
         )
 
     def _dump(self, draft: Draft, plan: manifest.Manifest) -> None:
         wait_ms = int(self.options["lock_timeout"] * 1000)
         argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", f"--lock-wait-timeout={wait_ms}"]
-        with draft.create(plan.dump.file) as file:
-            writer = archive.Writer(file, self.compression, self.level)
+        with draft.create(plan.dump.file) as file, self.cipher.encrypting(file) as target:
+            writer = archive.Writer(target, self.compression, self.level)
             try:
                 self.source.run(argv, self.deadline, sink=writer.write)
             except ProductionError as exc:
                 raise self._explained(exc) from exc
             writer.finish()
-        plan.dump.size_bytes, plan.dump.sha256 = writer.size_bytes, writer.sha256
+        plain = manifest.File(plan.dump.file, writer.size_bytes, writer.sha256)
+        plan.dump = self.cipher.recorded(draft.path(plan.dump.file), plain)
         plan.archive_bytes = writer.archive_bytes
 
     def _explained(self, error: ProductionError) -> ProductionError:
@@ -193,10 +206,10 @@ class Job:
 
     def _verify(self, draft: Draft, plan: manifest.Manifest, facts: Facts) -> None:
         """Holds what is on the disk against what was dumped; fills in what the archive says of itself."""
-        path, compression = draft.path(plan.dump.file), plan.compression
-        feed = archive.checked_chunks(path, compression, plan.dump.size_bytes, plan.dump.sha256, plan.archive_bytes)
+        path, compression, key = draft.path(plan.dump.file), plan.compression, self.cipher.key
+        feed = encryption.checked_chunks(path, compression, plan.dump, plan.archive_bytes, key)
         try:
-            contents = reading.contents(self.source, path, compression, self.deadline)
+            contents = reading.contents(self.source, path, compression, self.deadline, key)
             if plan.verified == "archive":
                 reading.read_fully(self.source, feed, self.deadline)
         except archive.Damaged as exc:
@@ -222,10 +235,17 @@ class Job:
             raise ProductionError(
                 self.source.name, "pg_dumpall's output has no end.", "Run again, or set globals: false."
             )
-        with draft.create(name) as file:
-            meter = archive.Meter(file)
+        with draft.create(name) as file, self.cipher.encrypting(file) as target:
+            meter = archive.Meter(target)
             meter.write(text.data)
-        return manifest.File(name, meter.size, meter.sha256)
+        written = self.cipher.recorded(draft.path(name), manifest.File(name, meter.size, meter.sha256))
+        try:
+            for _chunk in encryption.checked_chunks(draft.path(name), "none", written, meter.size, self.cipher.key):
+                continue
+        except archive.Damaged as exc:
+            remedy = "Check the disk and its file system; nothing was published."
+            raise ProductionError(self.dest, f"the roles beside the dump are damaged: {exc}", remedy) from exc
+        return written
 
     def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
         path = os.path.join(self.dest, made.dump.file)
@@ -238,6 +258,7 @@ class Job:
             globals=os.path.join(self.dest, made.globals.file) if made.globals else None,
             size_bytes=made.dump.size_bytes,
             sha256=made.dump.sha256,
+            plain_sha256=made.dump.plain_sha256,
         )
         return {
             "changed": True,

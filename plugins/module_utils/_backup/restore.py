@@ -19,6 +19,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
     choice,
     databases,
+    encryption,
     guard,
     manifest,
     process,
@@ -73,6 +74,7 @@ class Restore:
         self.dbname = options["dbname"]
         self.restoring = databases.beside(self.dbname, "_restoring")
         self.before = databases.beside(self.dbname, f"_before_{now:%Y%m%d_%H%M%S}")
+        self.key: encryption.Key | None = None  # of the chosen backup
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of({**options, "when_absent": "fail"})
@@ -118,6 +120,8 @@ class Restore:
         wanted, foreign = self.options["backup"], self.options["foreign"]
         chosen = choice.choose(self.dest, wanted, self.dbname, self.source.identity, foreign)
         choice.require_version(chosen, state.server_version)
+        with self._damage_explained(chosen):
+            self.key = encryption.key_for(chosen.record, chosen.path, self.options["age_identity_file"])
         return chosen
 
     def _require_free_name(self, state: databases.State) -> None:
@@ -134,7 +138,7 @@ class Restore:
         record = chosen.record
         with self._damage_explained(chosen):
             reading.read_fully(self.server, self._feed(chosen), self.deadline)
-            found = reading.contents(self.server, chosen.path, record.compression, self.deadline)
+            found = reading.contents(self.server, chosen.path, record.compression, self.deadline, self.key)
             if (found.entries, found.tables) != (record.entries, record.tables):
                 raise archive.Damaged(
                     f"it has {found.entries} entries and {found.tables} tables, its manifest says {record.entries} and"
@@ -143,9 +147,8 @@ class Restore:
 
     def _feed(self, chosen: choice.Choice) -> t.Iterator[bytes]:
         record = chosen.record
-        dump = record.dump
-        return archive.checked_chunks(
-            chosen.path, record.compression, dump.size_bytes, dump.sha256, record.archive_bytes
+        return encryption.checked_chunks(
+            chosen.path, record.compression, record.dump, record.archive_bytes, self.key
         )
 
     @contextlib.contextmanager
@@ -188,9 +191,8 @@ class Restore:
             return [], []
         each = chosen.record.globals
         with self._damage_explained(chosen):
-            feed = archive.checked_chunks(
-                os.path.join(chosen.folder, each.file), "none", each.size_bytes, each.sha256, each.size_bytes
-            )
+            path = os.path.join(chosen.folder, each.file)
+            feed = encryption.checked_chunks(path, "none", each, each.content_bytes, self.key)
             return roles.missing(b"".join(feed).decode("utf-8"), state.roles)
 
     def _load(self, chosen: choice.Choice, state: databases.State) -> int:
