@@ -174,6 +174,7 @@ class Restic(Copy):
 
     def __init__(self, options: dict[str, t.Any], deadline: Deadline) -> None:
         super().__init__(options, deadline)
+        self._listed: list[dict[str, t.Any]] | None = None  # its snapshots, once they were asked for
         self._given["RESTIC_REPOSITORY"] = options["restic"]  # its address may hold a password
         if options["password_file"]:
             self._given["RESTIC_PASSWORD_FILE"] = options["password_file"]
@@ -182,6 +183,7 @@ class Restic(Copy):
         self._restic("unlock")  # what a killed run left, nobody else's
         files = record.files + [_manifest_file(folder, record)]
         paths = [os.path.join(folder, each.file) for each in files]
+        self._listed = None
         self._restic("backup", "--quiet", f"--tag={_TAG}", f"--tag={record.dump.file}", *paths)
         made = [each["id"] for each in self._snapshots() if record.dump.file in each["tags"]]
         if not made:
@@ -203,11 +205,14 @@ class Restic(Copy):
         dumps = {record.dump.file for record in records}
         gone = [each["id"] for each in self._snapshots() if dumps & set(each["tags"])] if dumps else []
         if gone:
+            self._listed = None
             self._restic("forget", "--quiet", "--prune", *gone)
             self._restic("check", "--quiet")  # of what is left, packs were written anew
 
     def _snapshots(self) -> list[dict[str, t.Any]]:
-        return json.loads(self._restic("snapshots", "--json", f"--tag={_TAG}")) or []
+        if self._listed is None:
+            self._listed = json.loads(self._restic("snapshots", "--json", f"--tag={_TAG}")) or []
+        return self._listed
 
     def _restic(self, *argv: str) -> bytes:
         return self._text(["--no-cache", *argv])  # what is compared comes from there
