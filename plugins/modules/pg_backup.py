@@ -231,7 +231,12 @@ options:
         type: path
       env:
         description:
-          - Environment variables for rclone or restic, such as C(AWS_SECRET_ACCESS_KEY) or C(RCLONE_CONFIG_PASS).
+          - Environment variables for rclone or restic that may be seen by anybody, such as C(AWS_DEFAULT_REGION).
+        type: dict
+      secret_env:
+        description:
+          - Those that may not, such as C(AWS_SECRET_ACCESS_KEY) or C(RCLONE_CONFIG_PASS). Wherever such a value is in
+            the result it is masked, so nothing short or ordinary belongs here.
         type: dict
 """
 
@@ -276,6 +281,7 @@ EXAMPLES = r"""
         password_file: /etc/restic/password
         env:
           AWS_ACCESS_KEY_ID: tria
+        secret_env:
           AWS_SECRET_ACCESS_KEY: "{{ s3_secret_key }}"
 
 - name: Restore the newest backup
@@ -523,7 +529,8 @@ COPIES = dict(
         restic=dict(type="str"),
         config=dict(type="path"),
         password_file=dict(type="path", no_log=False),
-        env=dict(type="dict", no_log=True),
+        env=dict(type="dict"),
+        secret_env=dict(type="dict", no_log=True),
     ),
     mutually_exclusive=[("rclone", "restic")],
     required_one_of=[("rclone", "restic")],

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Servers that copies of backups go to, rclone's own, and something between them and us that spoils what is uploaded."""
+"""Servers that copies of backups go to, rclone's own, and something before them that spoils what is uploaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Spoil = t.Callable[[str, str, bytes], bytes]
 
 
 class CopyServer:
-    """`rclone serve <protocol>` of a folder, with a user and a password. `spoil` gets (method, path, body), gives a body."""
+    """`rclone serve <protocol>` of a folder, with a user and a password.
+
+    `spoil` gets (method, path, body) of each request, and gives the body that the server gets.
+    """
 
     def __init__(self, protocol: str, folder: pathlib.Path, spoil: Spoil | None = None) -> None:
         with socket.socket() as free:

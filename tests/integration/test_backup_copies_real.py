@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies of backups on real servers: what gets there, what comes back, and every fault that must not pass for a copy."""
+"""Copies of backups on real servers: what gets there, what comes back, and faults that must not pass for a copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ansible_collections.tria.production.plugins.module_utils._backup.folder imp
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from copy_server import PASSWORD, REPOSITORY_PASSWORD, CopyServer
 
-PLACE = {"name": "nas", "rclone": None, "restic": None, "config": None, "password_file": None, "env": None}
+NOTHING = dict.fromkeys(("rclone", "restic", "config", "password_file", "env", "secret_env"))
+PLACE = {**NOTHING, "name": "nas"}
 
 
 def publish(folder: pathlib.Path, number: int) -> manifest.Manifest:

@@ -56,8 +56,9 @@ class Copy:
     def __init__(self, options: dict[str, t.Any], deadline: Deadline) -> None:
         self.name = f"copy {options['name']}"
         self.deadline = deadline
-        self._given = {name: str(value) for name, value in (options["env"] or {}).items()}
-        self._secrets = list(self._given.values())
+        secrets = {name: str(value) for name, value in (options["secret_env"] or {}).items()}
+        self._secrets = list(secrets.values())
+        self._given = {**{name: str(value) for name, value in (options["env"] or {}).items()}, **secrets}
         for name in ("config", "password_file"):
             if options[name] and not os.access(options[name], os.R_OK):
                 raise ProductionError(self.name, f"{name} {options[name]} cannot be read.", "Check the path.")

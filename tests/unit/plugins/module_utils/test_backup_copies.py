@@ -21,7 +21,8 @@ from ansible_collections.tria.production.plugins.module_utils._backup.folder imp
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
-PLACE = {"name": "nas", "rclone": "nas:b", "restic": None, "config": None, "password_file": None, "env": None}
+NOTHING = dict.fromkeys(("restic", "config", "password_file", "env", "secret_env"))
+PLACE = {**NOTHING, "name": "nas", "rclone": "nas:b"}
 # What of rclone is needed, with the folder $REMOTE as every remote
 RCLONE = """
 echo "$*" >> "$REMOTE.asked"; env >> "$REMOTE.asked"
@@ -179,8 +180,7 @@ def test_one_failing_copy_does_not_keep_the_others_from_being_made(
 def test_a_failed_program(folder: pathlib.Path, remote: pathlib.Path, tmp_path: pathlib.Path) -> None:
     publish(folder, 1)
     install(tmp_path, "echo 'no hunter2, https://u:pw@host is Unauthorized' >&2; exit 5")
-    env = {"RCLONE_X": "hunter2"}
-    (said,), (failed,) = make(folder, 7, {"env": env})
+    (said,), (failed,) = make(folder, 7, {"secret_env": {"RCLONE_X": "hunter2"}, "env": {"RCLONE_Y": "status"}})
     assert failed.cause == (
         "rclone copy ended with status 5: no ********, https://u:********@host is Unauthorized;"
         " what was uploaded may be left there."
@@ -207,9 +207,9 @@ def test_a_signal_ends_it(folder: pathlib.Path, remote: pathlib.Path, tmp_path: 
 def test_environment_and_command_lines(folder: pathlib.Path, remote: pathlib.Path, tmp_path: pathlib.Path) -> None:
     publish(folder, 1)
     (tmp_path / "conf").touch()
-    make(folder, 7, {"config": str(tmp_path / "conf"), "env": {"RCLONE_CONFIG_PASS": "hunter2", "NUMBER": 7}})
+    make(folder, 7, {"config": str(tmp_path / "conf"), "env": {"NUMBER": 7}, "secret_env": {"X_PASS": "hunter2"}})
     asked = (tmp_path / "remote.asked").read_text().splitlines()
-    assert {"RCLONE_CONFIG_PASS=hunter2", "NUMBER=7", f"RCLONE_CONFIG={tmp_path / 'conf'}"} <= set(asked)
+    assert {"X_PASS=hunter2", "NUMBER=7", f"RCLONE_CONFIG={tmp_path / 'conf'}"} <= set(asked)
     assert not [line for line in asked if line.startswith("RCLONE_CONFIG=never")]
     assert f"cat nas:b/{names(folder)[-1]}" in asked
 

@@ -251,7 +251,8 @@ def test_an_encrypted_backup(tools: t.Any, dest: pathlib.Path) -> None:
 
 def test_a_copy_that_fails_leaves_a_complete_backup(tools: t.Any, dest: pathlib.Path) -> None:
     old = create(dest)["backup"]["path"]
-    place = dict.fromkeys(("restic", "config", "password_file", "env")) | {"name": "nas", "rclone": "nas:b"}
+    nothing = dict.fromkeys(("restic", "config", "password_file", "env", "secret_env"))
+    place = {**nothing, "name": "nas", "rclone": "nas:b"}
     tools(rclone="echo 'connection refused' >&2; exit 1")
     with pytest.raises(ProductionError, match="connection refused"):
         create(dest, check_mode=True, copies=[place])
