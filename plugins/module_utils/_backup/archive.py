@@ -157,9 +157,14 @@ def _from_disk(path: str) -> t.Iterator[t.Any]:
 def digest(path: str) -> tuple[int, str]:
     """Size and SHA-256 of the file."""
     with _from_disk(path) as file:
-        meter = Meter(file)
-        while meter.read(CHUNK):
-            continue
+        return digest_of(file)
+
+
+def digest_of(file: t.Any) -> tuple[int, str]:
+    """As `digest`, of what is left of an open file."""
+    meter = Meter(file)
+    while meter.read(CHUNK):
+        continue
     return meter.size, meter.sha256
 
 

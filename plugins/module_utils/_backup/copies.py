@@ -15,6 +15,8 @@ import datetime
 import json
 import os
 import re
+import tarfile
+import threading
 import time
 import typing as t
 
@@ -33,6 +35,7 @@ _OURS = re.compile(r"(?P<stem>\w+-(?P<time>\d{8}T\d{6}Z)-[0-9a-f]{6})\.(?:dump|g
 # may hold a password.
 _REMOTE = re.compile(r"\w[\w.+@ -]*:[^\n]*|/[^\n]*")
 _NO_FOLDER = 3  # rclone's status
+_NOTHING = (0, "(there is no such file)")
 _TAG = "tria.production/pg_backup"
 _REMEDIES = {
     "didn't find section in config file": "Name a remote that the configuration has.",
@@ -104,16 +107,13 @@ class Copy:
         self._run(argv, sink=output.write)
         return output.data
 
-    def _compare(self, each: manifest.File, argv: list[str]) -> None:
-        """Reads a file back with `argv`; raises `ProductionError` when it is not what it is here."""
-        with open(os.devnull, "wb") as nothing:
-            meter = archive.Meter(nothing)
-            self._run(argv, sink=meter.write)
-        if (meter.size, meter.sha256) != (each.size_bytes, each.sha256):
+    def _compare(self, each: manifest.File, found: tuple[int, str]) -> None:
+        """Raises `ProductionError` when what came back, by its size and SHA-256, is not the file that is here."""
+        if found != (each.size_bytes, each.sha256):
             raise ProductionError(
                 self.name,
-                f"{each.file} came back as {meter.size} bytes with SHA-256 {meter.sha256}, here it has"
-                f" {each.size_bytes} with {each.sha256}.",
+                f"{each.file} came back as {found[0]} bytes with SHA-256 {found[1]}, here it has {each.size_bytes}"
+                f" with {each.sha256}.",
                 "Check the storage there, and the disk here.",
             )
 
@@ -137,15 +137,12 @@ class Rclone(Copy):
             names = [each.file for each in files]
             self._run(["copy", "--ignore-times", folder, self._remote, "--files-from-raw=-"], feed=names)
             for each in files:
-                self._compare(each, ["cat", self._path(each.file)])
+                self._compare(each, self._digest(each.file))
 
     def backups(self, known: dict[str, manifest.Manifest]) -> list[manifest.Manifest]:
         sizes, found = self._sizes(), []
-        for name in sizes:
-            dump = name[: -len(manifest.SUFFIX)]
-            if not name.endswith(manifest.SUFFIX) or dump not in sizes:
-                continue
-            record = known.get(dump) or _parsed(self._text(["cat", self._path(name)]))
+        for name in filter(_is_manifest, sizes):
+            record = known.get(name[: -len(manifest.SUFFIX)]) or _parsed(self._text(["cat", self._path(name)]))
             if record and all(sizes.get(each.file) == each.size_bytes for each in record.files):
                 found.append(record)
         return found
@@ -157,12 +154,21 @@ class Rclone(Copy):
             gone = [name for name in some if name in names]
             if gone:
                 self._run(["delete", self._remote, "--files-from-raw=-"], feed=gone)
+            for folder in sorted({os.path.dirname(name) for name in gone} - {""}):  # of a dump in directory format
+                self._run(["rmdir", self._path(folder)])
 
     def _sizes(self) -> dict[str, int]:
-        """Size in bytes of every file there, by name."""
-        argv, listed = ["lsjson", "--files-only", "--no-modtime", "--no-mimetype", self._remote], Collector()
+        """Size in bytes of every file there, by its path."""
+        argv = ["lsjson", "--recursive", "--files-only", "--no-modtime", "--no-mimetype", self._remote]
+        listed = Collector()
         status = self._run(argv, sink=listed.write, allowed=(0, _NO_FOLDER))
-        return {} if status else {each["Name"]: each["Size"] for each in json.loads(listed.data)}
+        return {} if status else {each["Path"]: each["Size"] for each in json.loads(listed.data)}
+
+    def _digest(self, name: str) -> tuple[int, str]:
+        with open(os.devnull, "wb") as nothing:
+            meter = archive.Meter(nothing)
+            self._run(["cat", self._path(name)], sink=meter.write)
+        return meter.size, meter.sha256
 
     def _path(self, name: str) -> str:
         return self._remote + ("" if self._remote.endswith((":", "/")) else "/") + name
@@ -189,8 +195,9 @@ class Restic(Copy):
         made = [each["id"] for each in self._snapshots() if record.dump.file in each["tags"]]
         if not made:
             raise ProductionError(self.name, "the snapshot that was made is not there.", "See restic snapshots.")
+        found = self._digests(made[-1], folder)
         for each, path in zip(files, paths):
-            self._compare(each, ["--no-cache", "dump", made[-1], path])
+            self._compare(each, found.get(path, _NOTHING))
 
     def backups(self, known: dict[str, manifest.Manifest]) -> list[manifest.Manifest]:
         found = []
@@ -210,6 +217,12 @@ class Restic(Copy):
             self._restic("forget", "--quiet", "--prune", *gone)
             self._restic("check", "--quiet")  # of what is left, packs were written anew
 
+    def _digests(self, snapshot: str, folder: str) -> dict[str, tuple[int, str]]:
+        """Size and SHA-256 of every file of a snapshot below `folder`, by its path, of what the repository gives."""
+        with Unpacked() as unpacked:
+            self._run(["--no-cache", "dump", snapshot, folder], sink=unpacked.write)
+        return {f"/{name}": digest for name, digest in unpacked.digests.items()}
+
     def _snapshots(self) -> list[dict[str, t.Any]]:
         if self._listed is None:
             self._listed = json.loads(self._restic("snapshots", "--json", f"--tag={_TAG}")) or []
@@ -217,6 +230,41 @@ class Restic(Copy):
 
     def _restic(self, *argv: str) -> bytes:
         return self._text(["--no-cache", *argv])  # what is compared comes from there
+
+
+class Unpacked:
+    """What a tar stream that is written to it holds; complete when the block is left."""
+
+    def __init__(self) -> None:
+        self.digests: dict[str, tuple[int, str]] = {}
+        reader, writer = os.pipe()
+        self._reader, self._writer = os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
+        self._thread = threading.Thread(target=self._unpack)
+
+    def __enter__(self) -> Unpacked:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: t.Any) -> None:
+        self._writer.close()
+        self._thread.join()
+        self._reader.close()
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    def _unpack(self) -> None:
+        try:
+            with tarfile.open(fileobj=self._reader, mode="r|") as tar:
+                for member in tar:
+                    content = tar.extractfile(member)
+                    if content is not None:
+                        self.digests[member.name] = archive.digest_of(content)
+        except (tarfile.TarError, EOFError):
+            self.digests.clear()  # of a stream that is none nothing counts
+        finally:
+            while self._reader.read(process.CHUNK):  # who writes is not held up
+                continue
 
 
 def make(
@@ -304,6 +352,10 @@ def _manifest_file(folder: str, record: manifest.Manifest) -> manifest.File:
     return manifest.File(name, *archive.digest(os.path.join(folder, name)))
 
 
+def _is_manifest(name: str) -> bool:
+    return name.endswith(manifest.SUFFIX) and _OURS.fullmatch(name) is not None and "/" not in name
+
+
 def _parsed(raw: bytes) -> manifest.Manifest | None:
     try:
         return manifest.parse(raw)
@@ -313,7 +365,7 @@ def _parsed(raw: bytes) -> manifest.Manifest | None:
 
 def _stale(names: t.Iterable[str]) -> list[str]:
     """Files of backups that never got their manifest, old enough to be nobody's upload."""
-    complete = {match["stem"] for match in map(_OURS.fullmatch, names) if match and match[0].endswith(manifest.SUFFIX)}
+    complete = {match["stem"] for match in map(_OURS.fullmatch, names) if match and _is_manifest(match[0])}
     now = datetime.datetime.now(datetime.timezone.utc)
     stale = []
     for match in map(_OURS.fullmatch, names):

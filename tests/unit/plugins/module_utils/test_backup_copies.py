@@ -32,7 +32,7 @@ case "$1" in
   delete) while read -r name; do rm "$REMOTE/$name"; done;;
   lsjson) [ -d "$REMOTE" ] || exit 3
     cd "$REMOTE" && for name in *; do
-      [ -e "$name" ] && echo "{\\"Name\\": \\"$name\\", \\"Size\\": $(stat -c %s "$name")}"
+      [ -e "$name" ] && echo "{\\"Path\\": \\"$name\\", \\"Size\\": $(stat -c %s "$name")}"
     done | paste -sd, | sed 's/^/[/; s/$/]/';;
 esac
 """
@@ -223,7 +223,7 @@ def test_restic_gets_its_secrets_in_the_environment(
     install(
         tmp_path,
         f"""echo "$*" >> "$REMOTE.asked"; env >> "$REMOTE.asked"
-        case "$2" in snapshots) echo '{snapshot}';; dump) cat "$4";; esac""",
+        case "$2" in snapshots) echo '{snapshot}';; dump) tar -C / -c "${{4#/}}";; esac""",
         "restic",
     )
     place = {"rclone": None, "restic": "rest:http://u:hunter2@host/", "password_file": str(tmp_path / "pw")}
@@ -232,6 +232,23 @@ def test_restic_gets_its_secrets_in_the_environment(
     assert failed == [] and said["backups"] == 1
     assert {"RESTIC_REPOSITORY=rest:http://u:hunter2@host/", f"RESTIC_PASSWORD_FILE={tmp_path / 'pw'}"} <= set(asked)
     assert not [line for line in asked if line.startswith("--no-cache") and "hunter2" in line]
+
+
+@pytest.mark.parametrize("how", ["head -c 1000", "tail -c +700", "cat /dev/null", "tr a b", "cat; head -c 9999999 $Z"])
+def test_what_restic_gives_otherwise_is_no_copy(
+    folder: pathlib.Path, remote: pathlib.Path, tmp_path: pathlib.Path, how: str
+) -> None:
+    publish(folder, 1)
+    snapshot = json.dumps([{"id": "abc", "tags": [names(folder)[0]], "paths": [str(folder / names(folder)[1])]}])
+    script = f"""Z=/dev/zero; echo "$*" >> "$REMOTE.asked"; case "$2" in snapshots) echo '{snapshot}';;
+        dump) tar -C / -c "${{4#/}}" | ({how});; esac"""
+    install(tmp_path, script, "restic")
+    (_said,), failed = make(folder, 7, {"rclone": None, "restic": "/r"})
+    if how.startswith("cat;"):  # what follows the end is not part of it
+        assert failed == []
+    else:
+        asked = (tmp_path / "remote.asked").read_text()
+        assert "came back as" in failed[0].cause and "forget --quiet --prune abc" in asked
 
 
 @pytest.mark.parametrize(
