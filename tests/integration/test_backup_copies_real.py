@@ -226,9 +226,10 @@ def test_servers_that_refuse(tmp_path: pathlib.Path, folder: pathlib.Path, start
 def test_a_server_that_is_gone(tmp_path: pathlib.Path, folder: pathlib.Path, start: t.Any) -> None:
     publish(folder, 1)
     server = start("webdav")
-    place = rclone(tmp_path, server)
+    place = rclone(tmp_path, server, env={"RCLONE_LOW_LEVEL_RETRIES": 1})
     server.stop()
     said, failed = make(folder, place)
+    assert failed.remedy == "Check that the server runs and can be reached."
     assert "connection refused" in failed.cause and "may be left there" in failed.cause and "error" in said
     assert len(manifest.published(str(folder))) == 1
 

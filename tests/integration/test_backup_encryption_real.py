@@ -176,6 +176,7 @@ def test_an_encrypted_copy_brings_back_a_lost_host(
     (tmp_path / "remote").mkdir()
     with CopyServer("webdav", tmp_path / "remote") as nas:
         place = {"name": "nas", "rclone": "nas:tria", "config": nas.config(tmp_path / "rclone.conf")}
+        place["env"] = {"RCLONE_LOW_LEVEL_RETRIES": "1"}
         options = {"age_recipients": [identity.recipient], "copies": [place]}
         preview = backup(**options, _ansible_check_mode=True)
         assert preview["copies"] == [{"name": "nas", "backups": 1, "deleted": []}] and not dest.exists()

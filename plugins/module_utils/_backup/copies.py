@@ -46,6 +46,9 @@ _REMEDIES = {
     "permission denied": "Check the credentials and what they allow.",
     "nsufficient": "Free space there, or keep fewer backups.",
     "o space left": "Free space there, or keep fewer backups.",
+    "onnection refused": "Check that the server runs and can be reached.",
+    "no such host": "Check the server's name.",
+    "i/o timeout": "Check that the server runs and can be reached.",
     "already locked": "Wait until the other run has finished.",
 }
 
