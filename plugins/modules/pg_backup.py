@@ -187,7 +187,7 @@ options:
     description:
       - Public keys, of age or SSH, that dump and roles are encrypted to. Their names end with C(.age) then.
       - Keep the identities elsewhere. Making and verifying a backup needs none of them.
-      - The manifest is not encrypted; it names the database, its size, the label and the recipients.
+      - The manifest is not encrypted; it holds names and sizes, and nothing of what is in a row.
     type: list
     elements: str
     default: []
