@@ -337,7 +337,8 @@ def _failure(
 ) -> ProductionError:
     """What is said of a copy that failed, after what was uploaded of it was taken back."""
     if not isinstance(error, ProductionError):
-        remedy = "Raise timeout, or see what slows the upload down."
+        slow = isinstance(error, process.TimedOut)
+        remedy = "Raise timeout, or see what slows the upload down." if slow else "Run it again."
         error = ProductionError(f"copy {options['name']}", f"{error}.", remedy)
     if copy is None or copy.complete:
         return error

@@ -193,6 +193,7 @@ def test_too_slow(folder: pathlib.Path, remote: pathlib.Path, tmp_path: pathlib.
     install(tmp_path, f"{RCLONE}\ncase $1 in cat) exec sleep 20;; esac")
     (_said, other), (failed, _other) = make(folder, 7, {}, {"name": "other"}, seconds=0.3)
     assert (failed.culprit, failed.cause) == ("copy nas", "not finished after 0.3 seconds.")
+    assert failed.remedy.startswith("Raise timeout")
     assert "error" in other and names(remote) == []
 
 
@@ -201,6 +202,7 @@ def test_a_signal_ends_it(folder: pathlib.Path, remote: pathlib.Path, tmp_path: 
     install(tmp_path, f'{RCLONE}\ncase $1 in cat) kill -TERM "$PPID"; exec sleep 20;; esac')
     with process.stop_signals():
         (said,), (failed,) = make(folder, 7, {}, {"name": "other"})
+    assert failed.remedy == "Run it again."
     assert "stopped by SIGTERM" in failed.cause and said["error"] == failed.cause and names(remote) == []
 
 
