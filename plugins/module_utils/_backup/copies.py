@@ -264,7 +264,7 @@ class Unpacked:
                     if content is not None:
                         self.digests[member.name] = archive.digest_of(content)
         except (tarfile.TarError, EOFError):
-            self.digests.clear()  # of a stream that is none nothing counts
+            return  # what did not arrive as a whole is missing
         finally:
             while self._reader.read(process.CHUNK):  # who writes is not held up
                 continue

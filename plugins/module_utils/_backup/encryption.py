@@ -49,19 +49,12 @@ class Key:
                 identity = f"/dev/fd/{inherited[0]}"  # neither a file nor a command line holds it
             argv = ["age", "--decrypt", "--identity", identity]
             process = stack.enter_context(_started(argv, stdin=source, stdout=subprocess.PIPE, pass_fds=inherited))
-            try:
-                yield process.stdout
-            except archive.Damaged:
-                self._require_success(process, path)  # or that explains it better
-                raise
-            self._require_success(process, path)
-
-    def _require_success(self, process: subprocess.Popen[bytes], path: str) -> None:
-        if process.stdout.read(1):
-            return  # who reads has seen enough
-        said = _words(process)
-        if process.wait():
-            raise self._failure(path, said)
+            yield process.stdout
+            if process.stdout.read(1):
+                return  # who reads has seen enough
+            said = _words(process)
+            if process.wait():
+                raise self._failure(path, said)
 
     def _failure(self, path: str, said: str) -> Exception:
         if self._path and "no identity matched" in said:
