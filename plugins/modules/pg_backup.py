@@ -34,6 +34,12 @@ description:
     was stays as C(<dbname>_before_<time>), see O(keep_before).
   - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
     Roles that the backup knows and the server does not are made, without a password; others are not touched.
+  - With O(age_recipients), dump and roles are encrypted with age as they are written; nothing unencrypted of them is
+    ever on the disk; what O(verify=restore) restores is for a while, as the database itself is. They are encrypted to a
+    key pair of the run besides, with which everything is decrypted again from the disk and verified; it is in memory
+    only, and ends with the run.
+  - With O(copies), a complete backup is uploaded, and counts there only after all of it was downloaded again and has
+    the checksums of its manifest.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
@@ -41,6 +47,8 @@ requirements:
   - PostgreSQL >= 11, for O(verify=restore)
   - C(psql), C(pg_dump), C(pg_dumpall), C(pg_restore), in the container or on the host
   - zstandard >= 0.15 (Python library), for O(compression=zstd)
+  - C(age) and C(age-keygen) >= 1.0, for O(age_recipients) and backups made with it
+  - C(rclone) >= 1.53 or C(restic) >= 0.12, for O(copies)
 attributes:
   check_mode:
     support: full
@@ -58,8 +66,8 @@ options:
   state:
     description:
       - V(present) makes a new backup.
-      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(jobs), O(keep_before),
-        O(container), the options of the connection and O(timeout) count.
+      - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(age_identity_file), O(jobs),
+        O(keep_before), O(container), the options of the connection and O(timeout) count.
     type: str
     choices: [present, restored]
     default: present
@@ -250,6 +258,62 @@ options:
       - Seconds to wait for a table that somebody else has locked exclusively.
     type: float
     default: 30
+  age_recipients:
+    description:
+      - Public keys, of age or SSH, that dump and roles are encrypted to. Their names end with C(.age) then.
+      - Keep the identities elsewhere. Making and verifying a backup needs none of them.
+      - The manifest is not encrypted; it holds names, sizes and hashes, and nothing of what is in a row.
+      - Not for O(format=directory).
+    type: list
+    elements: str
+    default: []
+  age_identity_file:
+    description:
+      - File on the host with an age identity or an SSH key, without a passphrase, that decrypts the backup to restore.
+    type: path
+  copies:
+    description:
+      - Places off the host that the backup is copied to, each a folder or repository for this O(dest) alone.
+      - Retention is applied there as it is here, to the backups of this database that are complete there. What uploads
+        that were killed left with rclone is removed when it is a day old.
+      - When one of them fails, what was uploaded of it is removed, the others are made, and then the module fails. The
+        backup on this host is complete then.
+      - In check mode they are connected to, and what retention would remove there is told.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - What it is called in results and errors.
+        type: str
+        required: true
+      rclone:
+        description:
+          - A folder of a remote of the configuration, as C(remote:path), or one of a mounted share.
+          - Connection strings of rclone are refused, because they may hold secrets.
+        type: str
+      restic:
+        description:
+          - A repository of restic. It has to be there; C(restic init) makes it.
+        type: str
+      config:
+        description:
+          - rclone's configuration file, on the host; restic uses it for repositories that begin with C(rclone:).
+        type: path
+      password_file:
+        description:
+          - File on the host with the repository's password.
+        type: path
+      env:
+        description:
+          - Environment variables for rclone or restic that may be seen by anybody, such as C(AWS_DEFAULT_REGION).
+        type: dict
+      secret_env:
+        description:
+          - Those that may not, such as C(AWS_SECRET_ACCESS_KEY) or C(RCLONE_CONFIG_PASS). Wherever such a value is in
+            the result it is masked, so nothing short or ordinary belongs here.
+        type: dict
 """
 
 EXAMPLES = r"""
@@ -298,6 +362,28 @@ EXAMPLES = r"""
     login_password: "{{ backup_password }}"
     dbname: shop
     pin: true
+
+- name: Encrypt the backup, and copy it off the host
+  tria.production.pg_backup:
+    dest: /opt/tria/backups
+    container:
+      project: tria
+    dbname: tria_aibpo
+    login_user: tria_admin
+    login_password: "{{ postgres_password }}"
+    age_recipients:
+      - age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+    copies:
+      - name: storage box
+        rclone: box:backups/tria
+        config: /etc/rclone/backups.conf
+      - name: object store
+        restic: s3:https://s3.example.com/tria-backups
+        password_file: /etc/restic/password
+        env:
+          AWS_ACCESS_KEY_ID: tria
+        secret_env:
+          AWS_SECRET_ACCESS_KEY: "{{ s3_secret_key }}"
 
 - name: Restore the newest backup
   tria.production.pg_backup:
@@ -364,6 +450,15 @@ backup:
       description: SHA-256 of the dump; of a folder that of what C(sha256sum *) prints in it.
       type: str
       sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    plain_sha256:
+      description: SHA-256 of the dump before it was encrypted; null when it was not.
+      type: str
+      sample: null
+    age_recipients:
+      description: Public keys that the backup is encrypted to.
+      type: list
+      elements: str
+      sample: []
     compression:
       description: How the dump is compressed.
       type: str
@@ -399,7 +494,7 @@ backup:
     verified_reason:
       description: Why that is less than O(verify) asks for; null when it is not.
       type: str
-      sample: "The database has 5120.0 MiB, more than verify_restore_up_to=2G: not restored, but read whole."
+      sample: "The database has 5120.0 MiB, more than verify_restore_up_to=2G, so it was not restored."
     label:
       description: The label given.
       type: str
@@ -487,6 +582,33 @@ dropped:
   type: list
   elements: str
   sample: [tria_aibpo_before_20241220_101112]
+copies:
+  description: The copies that were made, each with what retention removed there. In check mode, what is known before.
+  returned: when O(state=present) made a backup, or would
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: storage box
+    backups:
+      description: Complete backups of this database there, the new one included; not of a copy that failed.
+      type: int
+      sample: 7
+    deleted:
+      description: Names of the dumps that retention removed there; not of a copy that failed.
+      type: list
+      elements: str
+      sample: [tria_aibpo-20241226T030405Z-77b01e.dump.zst]
+    error:
+      description: Why it failed.
+      type: str
+      sample: "rclone copy ended with status 1: connection refused."
+    duration_s:
+      description: Seconds that it took; not in check mode.
+      type: float
+      sample: 3.2
 skipped_reason:
   description: Why no backup was made.
   returned: when the container does not exist and O(when_absent) allows that
@@ -526,6 +648,22 @@ CONTAINER = dict(
     mutually_exclusive=[("project", "name")],
     required_one_of=[("project", "name")],
 )
+COPIES = dict(
+    type="list",
+    elements="dict",
+    default=[],
+    options=dict(
+        name=dict(type="str", required=True),
+        rclone=dict(type="str"),
+        restic=dict(type="str"),
+        config=dict(type="path"),
+        password_file=dict(type="path", no_log=False),
+        env=dict(type="dict"),
+        secret_env=dict(type="dict", no_log=True),
+    ),
+    mutually_exclusive=[("rclone", "restic")],
+    required_one_of=[("rclone", "restic")],
+)
 
 
 def main() -> None:
@@ -561,6 +699,9 @@ def main() -> None:
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),
             lock_timeout=dict(type="float", default=30),
+            age_recipients=dict(type="list", elements="str", default=[]),
+            age_identity_file=dict(type="path"),
+            copies=COPIES,
         ),
         supports_check_mode=True,
     )

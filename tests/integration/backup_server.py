@@ -52,6 +52,8 @@ OPTIONS = types.MappingProxyType(
         "keep_before": 7,
         "pin": False,
         "label": None,
+        "age_recipients": [],
+        "copies": [],
         "timeout": 120.0,
         "lock_timeout": 30.0,
     }

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -118,7 +119,7 @@ def _decompressor(file: t.Any, compression: str) -> t.Any:
 def chunks(path: str, compression: str) -> t.Iterator[bytes]:
     """The archive inside the file, in pieces of at most 1 MiB; raises `Damaged`."""
     with open(path, "rb") as file:
-        yield from _decompressed(file, compression)
+        yield from decompressed(file, compression)
 
 
 def checked_chunks(path: str, compression: str, size: int, sha256: str, archive_bytes: int) -> t.Iterator[bytes]:
@@ -126,21 +127,56 @@ def checked_chunks(path: str, compression: str, size: int, sha256: str, archive_
 
     Raises `Damaged` at the end when the file's size, its SHA-256 or the archive's length is not the given one.
     """
+    with _from_disk(path) as file:
+        yield from checked_stream(file, compression, (size, sha256), archive_bytes)
+
+
+def checked_stream(
+    file: t.Any, compression: str, written: tuple[int, str], archive_bytes: int
+) -> t.Iterator[bytes]:
+    """As `checked_chunks`, of an open file; `written` is its size and SHA-256."""
+    meter, seen = Meter(file), 0
+    for chunk in decompressed(meter, compression):
+        seen += len(chunk)
+        yield chunk
+    while meter.read(CHUNK):  # what follows the end of the compressed stream
+        continue
+    require_same((meter.size, meter.sha256), written)
+    if seen != archive_bytes:
+        raise Damaged(f"the archive has {seen} bytes, {archive_bytes} were dumped")
+
+
+@contextlib.contextmanager
+def _from_disk(path: str) -> t.Iterator[t.Any]:
+    """The file, opened; what is read of it comes from the disk where the kernel lets us."""
     with open(path, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        meter, seen = Meter(file), 0
-        for chunk in _decompressed(meter, compression):
-            seen += len(chunk)
-            yield chunk
-        while meter.read(CHUNK):  # what follows the end of the compressed stream
-            continue
-        if (meter.size, meter.sha256) != (size, sha256):
-            raise Damaged(f"SHA-256 {meter.sha256} over {meter.size} bytes was read, {sha256} over {size} was written")
-        if seen != archive_bytes:
-            raise Damaged(f"the archive has {seen} bytes, {archive_bytes} were dumped")
+        yield file
 
 
-def _decompressed(file: t.Any, compression: str) -> t.Iterator[bytes]:
+def digest(path: str) -> tuple[int, str]:
+    """Size and SHA-256 of the file."""
+    with _from_disk(path) as file:
+        return digest_of(file)
+
+
+def digest_of(file: t.Any) -> tuple[int, str]:
+    """As `digest`, of what is left of an open file."""
+    meter = Meter(file)
+    while meter.read(CHUNK):
+        continue
+    return meter.size, meter.sha256
+
+
+def require_same(found: tuple[int, str], written: tuple[int, str]) -> None:
+    """Raises `Damaged` unless size and SHA-256 are what they were."""
+    if found != written:
+        raise Damaged(
+            f"SHA-256 {found[1]} over {found[0]} bytes was read, {written[1]} over {written[0]} was written"
+        )
+
+
+def decompressed(file: t.Any, compression: str) -> t.Iterator[bytes]:
     damage: t.Any = (EOFError, zlib.error, gzip.BadGzipFile)
     if compression == "zstd":
         damage = _deps.load("zstandard").ZstdError

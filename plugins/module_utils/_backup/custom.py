@@ -12,33 +12,43 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._backup import archive, reading, transit
+from ansible_collections.tria.production.plugins.module_utils._backup import archive, encryption, reading, transit
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import Draft
-from ansible_collections.tria.production.plugins.module_utils._backup.manifest import Manifest
+from ansible_collections.tria.production.plugins.module_utils._backup.manifest import File, Manifest
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Server, conninfo
 
 
 class Dump:
-    """The dump of the backup `record`, at `path`."""
+    """The dump of the backup `record`, at `path`, which `key` decrypts; a new one is encrypted with `cipher`."""
 
-    def __init__(self, path: str, record: Manifest, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        path: str,
+        record: Manifest,
+        deadline: Deadline,
+        key: encryption.Key | None = None,
+        cipher: encryption.Cipher | None = None,
+    ) -> None:
         self._path = path
         self._record = record
         self._deadline = deadline
+        self._key = key
+        self._cipher = cipher or encryption.Cipher([])
 
     def make(self, draft: Draft, source: Server, options: list[str], level: int) -> None:
         """Dumps, and records what came of it; `options` are for pg_dump."""
         argv = ["pg_dump", "--no-password", "--format=custom", "--compress=0", *options]
         record = self._record
-        with draft.create(record.dump.file) as file:
-            writer = archive.Writer(file, record.compression, level)
+        with draft.create(record.dump.file) as file, self._cipher.encrypting(file) as target:
+            writer = archive.Writer(target, record.compression, level)
             if record.verified == "none":
                 source.run(argv, self._deadline, sink=writer.write)
             else:
                 transit.carried(source, argv, self._deadline, writer.write)
             writer.finish()
-        record.dump.size_bytes, record.dump.sha256 = writer.size_bytes, writer.sha256
+        plain = File(record.dump.file, writer.size_bytes, writer.sha256)
+        record.dump = self._cipher.recorded(self._path, plain)
         record.archive_bytes = writer.archive_bytes
 
     @contextlib.contextmanager
@@ -48,7 +58,7 @@ class Dump:
 
     def contents(self, server: Server) -> archive.Contents:
         """The table of contents; raises `archive.Damaged` when there is none."""
-        return reading.contents(server, self._path, self._record.compression, self._deadline)
+        return reading.contents(server, self._path, self._record.compression, self._deadline, self._key)
 
     def read_fully(self, server: Server) -> None:
         """Every byte through pg_restore; raises `ProductionError`, and `archive.Damaged`."""
@@ -61,7 +71,7 @@ class Dump:
         reading.fed_to(target, argv, self._feed(), self._deadline, "the dump cannot be restored")
 
     def _feed(self) -> t.Iterator[bytes]:
-        record, dump = self._record, self._record.dump
-        return archive.checked_chunks(
-            self._path, record.compression, dump.size_bytes, dump.sha256, record.archive_bytes or 0
+        record = self._record
+        return encryption.checked_chunks(
+            self._path, record.compression, record.dump, record.archive_bytes or 0, self._key
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import re
 import secrets
@@ -18,14 +19,16 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
     before,
+    copies,
     custom,
     directory,
+    encryption,
     guard,
     locate,
     manifest,
     proof,
-    reading,
     retention,
+    roles,
     snapshot,
     throwaway,
 )
@@ -36,12 +39,11 @@ from ansible_collections.tria.production.plugins.module_utils._backup.folder imp
     remove,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
-from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts, conninfo
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Facts
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _MARGIN = 1.25  # on the size that the last backup lets us expect
 _RESERVE_BYTES = 1 << 20  # for the globals, the manifest, and what a nearly empty database takes
-_GLOBALS_END = b"PostgreSQL database cluster dump complete"
 
 
 def create(options: dict[str, t.Any], check_mode: bool = False) -> dict[str, t.Any]:
@@ -68,20 +70,18 @@ class Job:
 
     def __init__(self, options: dict[str, t.Any], left_behind: list[str]) -> None:
         guard.require_sane(options)
+        _require_fitting(options)
         self.options = options
         self.dest = os.path.abspath(options["dest"])
         self.is_directory = options["format"] == "directory"
         self.compression = options["compression"]
         self.rules = retention.Rules.of(options)
+        self.cipher = encryption.Cipher(options["age_recipients"])
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of(options)
         self.source.on_abort = guard.ender(self.source, left_behind)
         self.left_behind = left_behind
-        if (options["jobs"] or 1) > 1 and not self.is_directory:
-            raise ProductionError(
-                "jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs."
-            )
         if self.is_directory:
             self.compression = directory.compression(self.source, self.compression, self.deadline)
         self.level = _level(self.compression, options["compression_level"])
@@ -94,6 +94,8 @@ class Job:
         plan = self._plan(facts)
         expired = self._expired(siblings, plan)
         result = self._result(plan, expired, "would be backed up")
+        retained = functools.partial(self._expired, plan=plan)
+        result["copies"] = copies.preview(self.options["copies"], siblings + [plan], retained, self.deadline)
         return self._with_pruned(result, facts, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
@@ -111,17 +113,24 @@ class Job:
                 with self._place(plan) as place:
                     lock.record({**doing, **(place.record if place else {})})
                     dump = self._dump(draft, plan)
-                    globals_script = self._dump_globals() if place or self.options["globals"] else b""
-                    self._verify(dump, plan, facts, place, globals_script)
+                    script = roles.dumped(self.source, self.deadline) if place or self.options["globals"] else b""
+                    self._verify(dump, plan, facts, place, script)
                 if self.options["globals"]:
-                    plan.globals = self._keep_globals(draft, f"{stem}.globals.sql", globals_script)
+                    name = f"{stem}.globals.sql{self.cipher.suffix}"
+                    with self._damage_explained():
+                        plan.globals = roles.keep(draft, name, script, self.cipher)
                 plan.duration_s = round(time.monotonic() - self.started, 3)
                 draft.publish(plan)
             expired = self._expired(siblings, plan)
             result = self._result(plan, expired, "backed up")
             result["results"] = [proof.result(plan).as_dict()]
+            wanted, retained = self.options["copies"], functools.partial(self._expired, plan=plan)
+            result["copies"], failed = copies.make(wanted, self.dest, siblings + [plan], retained, self.deadline)
             self._remove(expired, result)
-            return self._with_pruned(result, facts)
+            result = self._with_pruned(result, facts)
+        if failed:
+            raise copies.failure(failed, result)
+        return result
 
     def _with_pruned(self, result: dict[str, t.Any], facts: Facts, check_mode: bool = False) -> dict[str, t.Any]:
         """The result, with what earlier restores kept and nobody is to keep any longer."""
@@ -183,7 +192,9 @@ class Job:
         """The manifest as far as it is known before the dump."""
         now = datetime.datetime.now(datetime.timezone.utc)
         database = re.sub(r"[^A-Za-z0-9_]+", "_", self.options["dbname"])[:63]
-        extension = directory.EXTENSION if self.is_directory else archive.EXTENSIONS[self.compression]
+        extension = archive.EXTENSIONS[self.compression] + self.cipher.suffix
+        if self.is_directory:
+            extension = directory.EXTENSION
         stem = f"{database}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         verified, reason = proof.level(self.options, facts)
         return manifest.Manifest(
@@ -204,6 +215,7 @@ class Job:
             duration_s=0.0,
             label=self.options["label"],
             pinned=self.options["pin"],
+            age_recipients=self.options["age_recipients"],
         )
 
     def _dump(self, draft: Draft, plan: manifest.Manifest) -> t.Any:
@@ -226,7 +238,7 @@ class Job:
     def _dump_at(self, path: str, plan: manifest.Manifest) -> t.Any:
         if self.is_directory:
             return directory.Dump(path, plan, self.deadline, self.options["jobs"], self.left_behind)
-        return custom.Dump(path, plan, self.deadline)
+        return custom.Dump(path, plan, self.deadline, self.cipher.key, self.cipher)
 
     @contextlib.contextmanager
     def _locks_explained(self) -> t.Iterator[None]:
@@ -261,14 +273,14 @@ class Job:
         plan: manifest.Manifest,
         facts: Facts,
         place: throwaway.Place | None,
-        globals_script: bytes,
+        roles_script: bytes,
     ) -> None:
         """Holds what is on the disk, every byte of it, against what was dumped.
 
         It is restored in a `place`, and what is there then compared with the snapshot.
         """
         with self._damage_explained():
-            server = place.ready(globals_script.decode("utf-8"), plan) if place else self.source
+            server = place.ready(roles_script.decode("utf-8"), plan) if place else self.source
             with dump.lent(server):
                 self._accept(plan, dump.contents(server), facts)
                 if place:
@@ -290,24 +302,6 @@ class Job:
         for name, value in dataclasses.asdict(contents).items():
             setattr(plan, name, value)
 
-    def _dump_globals(self) -> bytes:
-        """Roles and tablespaces, which no database dump holds; without the roles' passwords."""
-        argv = ["pg_dumpall", "--no-password", "--globals-only", "--no-role-passwords"]
-        argv.append(f"--database={conninfo(self.options['dbname'])}")
-        text = reading.Collector()
-        self.source.run(argv, self.deadline, sink=text.write)
-        if _GLOBALS_END not in text.data[-512:]:
-            raise ProductionError(
-                self.source.name, "pg_dumpall's output has no end.", "Run again, or set globals: false."
-            )
-        return text.data
-
-    def _keep_globals(self, draft: Draft, name: str, script: bytes) -> manifest.File:
-        with draft.create(name) as file:
-            meter = archive.Meter(file)
-            meter.write(script)
-        return manifest.File(name, meter.size, meter.sha256)
-
     def _result(self, made: manifest.Manifest, expired: list[manifest.Manifest], verb: str) -> dict[str, t.Any]:
         path = os.path.join(self.dest, made.dump.file)
         record, left_out = dataclasses.asdict(made), ("dump", "globals", "source", "contents", "parts")
@@ -319,6 +313,7 @@ class Job:
             globals=os.path.join(self.dest, made.globals.file) if made.globals else None,
             size_bytes=made.dump.size_bytes,
             sha256=made.dump.sha256,
+            plain_sha256=made.dump.plain_sha256,
         )
         reason = f" {made.verified_reason}" if made.verified_reason else ""
         return {
@@ -327,6 +322,17 @@ class Job:
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }
+
+
+def _require_fitting(options: dict[str, t.Any]) -> None:
+    """What each format can."""
+    is_directory = options["format"] == "directory"
+    if is_directory and options["age_recipients"]:
+        raise ProductionError(
+            "age_recipients", "cannot be used with format=directory.", "Use format=custom, which is one stream."
+        )
+    if (options["jobs"] or 1) > 1 and not is_directory:
+        raise ProductionError("jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs.")
 
 
 def _level(compression: str, level: int | None) -> int:

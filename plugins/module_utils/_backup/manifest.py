@@ -18,11 +18,17 @@ SUFFIX = ".json"
 
 @dataclasses.dataclass
 class File:
-    """One file of a backup, by its name in the folder."""
+    """One file of a backup, by its name in the folder; `plain_*` is what was encrypted, None when nothing was."""
 
     file: str
     size_bytes: int
     sha256: str
+    plain_size_bytes: int | None = None
+    plain_sha256: str | None = None
+
+    @property
+    def content_bytes(self) -> int:
+        return self.size_bytes if self.plain_size_bytes is None else self.plain_size_bytes
 
 
 @dataclasses.dataclass
@@ -54,6 +60,7 @@ class Manifest:
     verified_reason: str | None = None
     contents: dict[str, dict[str, t.Any]] | None = None
     parts: list[File] | None = None
+    age_recipients: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def files(self) -> list[File]:

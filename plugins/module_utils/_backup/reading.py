@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._backup import archive
+from ansible_collections.tria.production.plugins.module_utils._backup import archive, encryption
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Server
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -31,14 +31,16 @@ class Collector:
             )
 
 
-def contents(source: Server, path: str, compression: str, deadline: Deadline) -> archive.Contents:
+def contents(
+    source: Server, path: str, compression: str, deadline: Deadline, key: encryption.Key | None = None
+) -> archive.Contents:
     """The table of contents. It is at the head of the archive, and pg_restore reads no further.
 
     Raises `archive.Damaged` when there is none, `ProductionError` when pg_restore refuses it.
     """
     listing = Collector()
     argv = ["pg_restore", "--format=custom", "--list"]
-    source.run(argv, deadline, feed=archive.chunks(path, compression), sink=listing.write)
+    source.run(argv, deadline, feed=encryption.chunks(path, compression, key), sink=listing.write)
     return archive.parse_list(listing.data.decode("utf-8", "replace"))
 
 

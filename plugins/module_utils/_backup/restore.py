@@ -22,6 +22,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     custom,
     databases,
     directory,
+    encryption,
     guard,
     manifest,
     process,
@@ -76,6 +77,7 @@ class Restore:
         self.dbname = options["dbname"]
         self.restoring = databases.beside(self.dbname, "_restoring")
         self.before = before.name(self.dbname, now)
+        self.key: encryption.Key | None = None  # of the chosen backup
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of({**options, "when_absent": "fail"})
@@ -144,6 +146,8 @@ class Restore:
         wanted, foreign = self.options["backup"], self.options["foreign"]
         chosen = choice.choose(self.dest, wanted, self.dbname, self.source.identity, foreign)
         choice.require_version(chosen, state.server_version)
+        with self._damage_explained(chosen):
+            self.key = encryption.key_for(chosen.record, chosen.path, self.options["age_identity_file"])
         return chosen
 
     def _require_free_name(self, state: databases.State) -> None:
@@ -159,7 +163,7 @@ class Restore:
         if chosen.record.parts:
             jobs, left_behind = self.options["jobs"], self.end.left_behind
             return directory.Dump(chosen.path, chosen.record, self.deadline, jobs, left_behind)
-        return custom.Dump(chosen.path, chosen.record, self.deadline)
+        return custom.Dump(chosen.path, chosen.record, self.deadline, self.key)
 
     def _verify(self, dump: t.Any, record: manifest.Manifest) -> None:
         """Every byte of the backup against its manifest, through pg_restore; raises `archive.Damaged`."""
@@ -211,9 +215,8 @@ class Restore:
             return [], []
         each = chosen.record.globals
         with self._damage_explained(chosen):
-            feed = archive.checked_chunks(
-                os.path.join(chosen.folder, each.file), "none", each.size_bytes, each.sha256, each.size_bytes
-            )
+            path = os.path.join(chosen.folder, each.file)
+            feed = encryption.checked_chunks(path, "none", each, each.content_bytes, self.key)
             return roles.missing(b"".join(feed).decode("utf-8"), state.roles)
 
     def _load(self, dump: t.Any, chosen: choice.Choice, state: databases.State) -> Server:

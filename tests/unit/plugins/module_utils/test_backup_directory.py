@@ -112,6 +112,11 @@ def test_jobs_of_a_custom_dump(dest: pathlib.Path) -> None:
     assert create(dest, jobs=1)["changed"]
 
 
+def test_it_cannot_be_encrypted(dest: pathlib.Path) -> None:
+    with pytest.raises(ProductionError, match="cannot be used with format=directory"):
+        back_up(dest, check_mode=True, age_recipients=["age1theirs"])
+
+
 def test_jobs() -> None:
     assert directory.jobs(9) == 9 and 1 <= directory.jobs(None) <= 4
 

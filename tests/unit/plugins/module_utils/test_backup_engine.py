@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._backup import engine
+from ansible_collections.tria.production.plugins.module_utils._backup import engine, reading
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 OPTIONS = {
@@ -39,6 +39,8 @@ OPTIONS = {
     "keep_labels": [],
     "keep_labels_in": None,
     "keep_before": 7,
+    "age_recipients": [],
+    "copies": [],
     "pin": False,
     "label": None,
     "timeout": 30.0,
@@ -254,8 +256,37 @@ def test_senseless_options(dest: pathlib.Path, changes: dict[str, t.Any], culpri
     assert caught.value.culprit == culprit and caught.value.remedy and not dest.exists()
 
 
+def test_an_encrypted_backup(tools: t.Any, dest: pathlib.Path) -> None:
+    tools(**{"age-keygen": "echo '# public key: age1own'", "age": "tr '\\000-\\377' '\\200-\\377\\000-\\177'"})
+    assert create(dest, check_mode=True, age_recipients=["age1theirs"])["changed"] and not dest.exists()
+    made = create(dest, age_recipients=["age1theirs"], compression="none")["backup"]
+    assert made["path"].endswith(".dump.age") and made["globals"].endswith(".globals.sql.age")
+    assert set(pathlib.Path(made["path"]).read_bytes()) == {0x80} and made["plain_sha256"] != made["sha256"]
+    assert b"CREATE ROLE" not in pathlib.Path(made["globals"]).read_bytes()
+    assert json.loads(pathlib.Path(made["manifest"]).read_text())["age_recipients"] == ["age1theirs"]
+    before = names(dest)
+    tools(age="case $* in *--decrypt*) head -c 10;; *) cat;; esac")
+    with pytest.raises(ProductionError, match="the dump is damaged"):
+        create(dest, age_recipients=["age1theirs"])
+    assert names(dest) == before
+
+
+def test_a_copy_that_fails_leaves_a_complete_backup(tools: t.Any, dest: pathlib.Path) -> None:
+    old = create(dest)["backup"]["path"]
+    nothing = dict.fromkeys(("restic", "config", "password_file", "env", "secret_env"))
+    place = {**nothing, "name": "nas", "rclone": "nas:b"}
+    tools(rclone="echo 'connection refused' >&2; exit 1")
+    with pytest.raises(ProductionError, match="connection refused"):
+        create(dest, check_mode=True, copies=[place])
+    with pytest.raises(ProductionError, match="copy nas: .*connection refused.*on this host is complete: ") as caught:
+        create(dest, copies=[place], keep_last=1)
+    details = caught.value.details
+    assert os.path.exists(details["backup"]["manifest"]) and details["copies"][0]["name"] == "nas"
+    assert details["deleted"] == [old] and not os.path.exists(old)
+
+
 def test_output_without_end_is_refused() -> None:
-    collector = engine.reading.Collector(10)
+    collector = reading.Collector(10)
     collector.write(b"1234567890")
     with pytest.raises(ProductionError, match="more than 10 bytes"):
         collector.write(b"1")
