@@ -8,5 +8,6 @@
 is where PostgreSQL's own tools run, `process` runs them; `archive` writes and reads the dump, `reading` holds it against
 pg_restore; `folder` is the destination: lock, partial files, publication; `manifest` is the commit record of a backup;
 `retention` says which backups are no longer kept. `choice` says which one is restored; `databases` makes, swaps and
-drops databases, `roles` finds the roles that are missing.
+drops databases, `roles` finds the roles that are missing. `schedule` installs what makes backups without Ansible:
+`scheduled`, as the one file that `program` makes of it; `record` is what is known of its runs, `cron` when one is due.
 """

@@ -108,3 +108,17 @@ def test_the_planned_release_is_the_one_that_is_written():
             "stack_target | default(omit, true)",
         }, path
         assert path.name == "plan.yml" or "state: planned" not in text, path
+
+
+def test_a_scheduled_backup_is_made_as_one_of_a_deploy():
+    """But for what a deploy alone knows: its release, what stays with it, and whether there has been one."""
+
+    def given(entry_point):
+        (arguments,) = (task["tria.production.pg_backup"] for task in load("database_backup", "tasks", f"{entry_point}.yml")
+                        if "tria.production.pg_backup" in task)
+        return arguments
+
+    main, schedule = given("main"), given("schedule")
+    assert {name: value for name, value in main.items() if name not in ("when_absent", "label", "pin", "keep_labels")} == {
+        name: value for name, value in schedule.items() if name not in ("state", "schedule", "label")
+    }
