@@ -29,11 +29,11 @@ description:
     was stays as C(<dbname>_before_<time>) until somebody drops it.
   - Owner, encoding, locale, tablespace, grants and settings of the restored database are those of the one it replaces.
     Roles that the backup knows and the server does not are made, without a password; others are not touched.
-  - With O(state=scheduled), the host makes such backups by itself, without Ansible. A program of this module's own code,
-    run by the same Python, gets all other options, in a file with mode 0600; a timer of systemd starts it, or cron where
-    there is no systemd. While another backup or a restore is at work in O(dest), it waits.
-  - The schedule is told as the fact C(ansible_local.<name>_backup), worked out whenever it is asked for, with the keys of
-    RV(schedule), and after each run as metrics for node_exporter. A failed run is a failed unit, with its error in the
+  - With O(state=scheduled), the host makes such backups by itself, without Ansible. A program of this module's code,
+    run by the same Python, gets all other options, in a file with mode 0600; a timer of systemd starts it, or cron
+    where there is no systemd. While another backup or a restore is at work in O(dest), it waits.
+  - The schedule is told as the fact C(ansible_local.<name>_backup), worked out whenever it is asked for, with the keys
+    of RV(schedule), and after each run as metrics for node_exporter. A failed run is a failed unit, with its error in the
     journal. Targets of kind C(backup) of M(tria.production.service_health) tell when the newest backup is too old.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
@@ -98,8 +98,8 @@ options:
         required: true
       calendar:
         description:
-          - When, as C(OnCalendar) of a timer, for a host with systemd. A run that was missed, because the host was off, is
-            made up for.
+          - When, as C(OnCalendar) of a timer, for a host with systemd. A run that was missed, because the host was off,
+            is made up for.
         type: str
       cron:
         description:
@@ -112,8 +112,8 @@ options:
         default: 300
       metrics:
         description:
-          - Folder of node_exporter's textfile collector, for C(tria_backup_<name>.prom). It is made when it does not exist.
-            By default no metrics are written.
+          - Folder of node_exporter's textfile collector, for C(tria_backup_<name>.prom). It is made when it does not
+            exist. By default no metrics are written.
         type: path
       keep_labels_in:
         description:

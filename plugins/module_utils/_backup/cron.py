@@ -12,9 +12,7 @@ import re
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_NAMES: tuple[dict[str, int], ...] = (
-    {}, {}, {}, {name: number for number, name in enumerate(_MONTHS, 1)}, {name: number for number, name in enumerate(_DAYS)}
-)
+_BY_NAME = {3: {name: number for number, name in enumerate(_MONTHS, 1)}, 4: {name: i for i, name in enumerate(_DAYS)}}
 _SHORT = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
@@ -76,6 +74,6 @@ def _number(text: str, number: int) -> int:
     if text.isdigit():
         return int(text)
     try:
-        return _NAMES[number][text.lower()]
+        return _BY_NAME.get(number, {})[text.lower()]
     except KeyError:
         raise ValueError(f"{text!r} is no {_FIELDS[number][0]}") from None

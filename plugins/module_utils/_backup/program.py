@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A Python program in one file, of modules of this collection, that needs nothing else of it. Private to the collection."""
+"""A Python program in one file, of modules of this collection, without the rest of it. Private to the collection."""
 
 from __future__ import annotations
 

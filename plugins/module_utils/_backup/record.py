@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of a schedule's runs and of the backups of a database, for people and for alarms. Private to the collection.
+"""What is known of a schedule's runs and of a database's backups, for people and alarms. Private to the collection.
 
 Of the backups their manifests tell, whoever made them. Of the runs their record does, a file beside the backups:
-`since`, when the schedule was made; `started_at` and `finished_at` of the last run, UTC, ISO 8601, and its `process`; its
-`error` (`culprit`, `cause`, `remedy`), null when there was none; `failures` in a row.
+`since`, when the schedule was made; `started_at` and `finished_at` of the last run, UTC, ISO 8601, its `process`, and
+its `error` (`culprit`, `cause`, `remedy`), null when there was none; `failures` in a row.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def verified(dest: str, dbname: str) -> list[manifest.Manifest]:
 
 
 def newest(dest: str, dbname: str) -> dict[str, t.Any]:
-    """The newest verified backup: `last_success` (UTC, ISO 8601), `size_bytes`, `duration_s`, `verified`, `path`; or null."""
+    """The newest verified backup: `last_success` (UTC, ISO 8601), `size_bytes`, `duration_s`, `verified`, `path`.
+
+    Without one, all of them are null.
+    """
     found = verified(dest, dbname)
     if not found:
         return dict.fromkeys(("last_success", "size_bytes", "duration_s", "verified", "path"))
@@ -132,7 +135,7 @@ def metrics(runs: Runs, dest: str) -> str:
             _metric("last_success_timestamp_seconds", "When the newest verified backup was begun.", labels,
                     seconds(backup["last_success"])),
             _metric("last_success_size_bytes", "Size of its dump.", labels, backup["size_bytes"]),
-            _metric("last_success_duration_seconds", "What it took, verification included.", labels, backup["duration_s"]),
+            _metric("last_success_duration_seconds", "What it took, verified.", labels, backup["duration_s"]),
             _metric("last_success_verified", "How far it was verified, as a label.", level, 1),
         ]
     return "".join(lines)
@@ -140,7 +143,8 @@ def metrics(runs: Runs, dest: str) -> str:
 
 def _metric(name: str, text: str, labels: dict[str, str], value: float) -> str:
     named = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels.items())
-    return f"# HELP tria_backup_{name} {text}\n# TYPE tria_backup_{name} gauge\ntria_backup_{name}{{{named}}} {value!r}\n"
+    full = f"tria_backup_{name}"
+    return f"# HELP {full} {text}\n# TYPE {full} gauge\n{full}{{{named}}} {value!r}\n"
 
 
 def _escaped(text: str) -> str:

@@ -4,7 +4,7 @@
 
 """Installs what makes backups on a schedule, without Ansible, and takes it away again. Private to the collection.
 
-A schedule is a folder with the program and its options, a timer and a service of systemd or an entry of cron, and a fact.
+A schedule is a folder with the program and its options, a timer and a service of systemd or an entry of cron, a fact.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ Description=Schedule of the backup of the database {dbname}
 
 [Timer]
 OnCalendar={calendar}
+AccuracySec=1s
 RandomizedDelaySec={delay}
 Persistent=yes
 
@@ -159,10 +160,10 @@ def ensure(params: dict[str, t.Any], check_mode: bool = False, places: Places | 
             if asleep or {places.timer, places.service} & set(written):
                 _wake(places.name)
         known = {} if check_mode and changes else scheduled.facts(settings)
-    verb = "would be" if check_mode else "is"
+    verb, when = "would be" if check_mode else "is", settings["calendar"] or settings["cron"]
     return {
         "changed": bool(changes) or asleep,
-        "msg": f"the backup of database {params['dbname']} {verb} scheduled: {settings['calendar'] or settings['cron']}",
+        "msg": f"the backup of database {params['dbname']} {verb} scheduled: {when}",
         "files": sorted(changes),
         "schedule": known,
     }
@@ -248,8 +249,8 @@ def _files(settings: dict[str, t.Any], delay: int, places: Places) -> dict[str, 
     writable = " ".join(_quoted(path) for path in (options["dest"], settings["metrics"]) if path)
     dbname = _plain(options["dbname"])
     service = _SERVICE.format(
-        dbname=dbname, dest=_plain(options["dest"]), command=command, writable=writable, unit=scheduled.unit(places.name),
-        seconds=int(options["timeout"]) + _GRACE_SECONDS,
+        dbname=dbname, dest=_plain(options["dest"]), command=command, writable=writable,
+        unit=scheduled.unit(places.name), seconds=int(options["timeout"]) + _GRACE_SECONDS,
     )
     files[places.service] = (service, 0o644)
     files[places.timer] = (_TIMER.format(dbname=dbname, calendar=settings["calendar"], delay=delay), 0o644)

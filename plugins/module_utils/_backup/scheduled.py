@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program that a schedule runs, without Ansible: makes the backup, or tells of it as facts. Private to the collection.
+"""What a schedule runs, without Ansible: makes the backup, or tells of it as facts. Private to the collection.
 
 `run` makes a backup as the `options.json` beside the program says, and writes its record and metrics. Without an
 argument it prints what is known, as JSON: it is a fact of the host, so that this is always told anew.

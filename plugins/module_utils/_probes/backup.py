@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kind `backup`: the age of a database's newest verified backup, and its schedule's last run. Private to the collection."""
+"""Kind `backup`: the age of a database's newest backup, and its schedule's last run. Private to the collection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DOCUMENTATION = r"""
 backup:
   description:
     - The newest verified backup of a database, made by M(tria.production.pg_backup). It must be young enough.
-    - A failed run of its schedule is a C(warn) as long as the backup before is young enough. Where the schedule is younger
-      than O(targets[].backup.max_age) and there is no backup yet, the result is C(skip).
+    - A failed run of its schedule is a C(warn) as long as the backup before is young enough. Where there is no backup
+      yet, and the schedule is younger than O(targets[].backup.max_age), the result is C(skip).
   type: dict
   suboptions:
     dest:
@@ -61,7 +61,8 @@ def probe(options: dict[str, t.Any], _attempt: _base.Attempt) -> _base.Outcome:
     if backup["last_success"] is None:
         return _none_yet(options, schedules, troubles)
     age = _hours_since(backup["last_success"])
-    data = {**backup, "age_hours": round(age, 1), "max_age_hours": max_age, "failures": sum(one.failures for one in schedules)}
+    data = {**backup, "age_hours": round(age, 1), "max_age_hours": max_age}
+    data["failures"] = sum(one.failures for one in schedules)
     said = f"the newest verified backup of {dbname} is {_shown(age)} old"
     if age > max_age:
         why = [f"{_shown(max_age)} are allowed"] + ([one for one, _remedy in troubles] or [_silence(schedules)])

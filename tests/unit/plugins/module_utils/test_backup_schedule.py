@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A schedule on a host without systemd: what is installed, what its program does, what is left. Tools are small scripts."""
+"""A schedule on a host without systemd: what is installed, what its program does. Tools are small scripts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Host:
         return {line.partition("{")[0]: float(line.split()[-1]) for line in lines if not line.startswith("#")}
 
     def files(self) -> set[str]:
-        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() or path.is_symlink()}
+        found = (path for path in self.root.rglob("*") if path.is_file() or path.is_symlink())
+        return {str(path.relative_to(self.root)) for path in found}
 
 
 def bare() -> dict[str, str]:
@@ -99,7 +100,8 @@ def test_it_is_installed_once(host: Host) -> None:
     assert os.stat(host.places.options).st_mode & 0o777 == 0o600
     others = [path for path in host.root.rglob("*") if path.is_file() and str(path) != host.places.options]
     assert not [path for path in others if "s3cret-pw" in path.read_text(errors="replace")]
-    assert re.search(r"^10 3 \* \* \* root \S+ \S+/pg_backup run >/dev/null$", pathlib.Path(host.places.crontab).read_text(), re.M)
+    crontab = pathlib.Path(host.places.crontab).read_text()
+    assert re.search(r"^10 3 \* \* \* root \S+ \S+/pg_backup run >/dev/null$", crontab, re.M)
 
 
 @pytest.mark.parametrize("damage", [b"", b"#!/bin/sh\n"])
@@ -195,7 +197,7 @@ def test_a_failed_run_is_told_and_counted(host: Host, tools: t.Any) -> None:
         fact, metrics = host.fact(), host.metrics()
         assert "pg_dump ended" in fact["last_error"]["cause"] and fact["last_error"]["remedy"]
         assert (metrics["tria_backup_last_run_success"], metrics["tria_backup_failures"]) == (0, count)
-        assert metrics["tria_backup_last_success_timestamp_seconds"] > 0 and fact["last_success"], "the one before is there"
+        assert metrics["tria_backup_last_success_timestamp_seconds"] > 0 and fact["last_success"], "of the one before"
     tools(pg_dump="head -c 100000 /dev/zero")
     assert host.run().returncode == 0 and host.metrics()["tria_backup_failures"] == 0
 
@@ -320,7 +322,8 @@ def test_the_next_time(expression: str, due: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["10 3 * *", "60 * * * *", "0 0 31 2 *", "a * * * *", "*/0 * * * *", "@reboot", "1--2 * * * *", "9-5 * * * *"]
+    "expression",
+    ["10 3 * *", "60 * * * *", "0 0 31 2 *", "a * * * *", "*/0 * * * *", "@reboot", "1--2 * * * *", "9-5 * * * *"],
 )
 def test_what_is_no_time(expression: str) -> None:
     with pytest.raises(ValueError):
