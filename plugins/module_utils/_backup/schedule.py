@@ -258,8 +258,8 @@ def _files(settings: dict[str, t.Any], delay: int, places: Places) -> dict[str, 
 
 
 def _quoted(path: str) -> str:
-    """As one word of a unit's setting."""
-    return '"' + _plain(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """As one word of a unit's setting. Where it is missing, the program shall say so, not systemd alone."""
+    return '"-' + _plain(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _plain(text: str) -> str:

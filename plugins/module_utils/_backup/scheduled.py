@@ -50,7 +50,6 @@ def run(settings: dict[str, t.Any]) -> int:
     """Makes the backup; 0 when there is one. Whatever else goes wrong, what happened is written down."""
     name, dest, dbname = settings["name"], settings["options"]["dest"], settings["options"]["dbname"]
     runs = record.read(dest, name, dbname) or record.Runs(name, dbname, record.now())
-    os.makedirs(dest, mode=0o700, exist_ok=True)
     runs.begin()
     error: dict[str, str] | None = None
     with contextlib.ExitStack() as at_the_end:  # the last one first, each of them also when one before it fails
@@ -58,6 +57,7 @@ def run(settings: dict[str, t.Any]) -> int:
         at_the_end.callback(lambda: runs.write(dest))
         at_the_end.callback(lambda: runs.end(error))
         try:
+            os.makedirs(dest, mode=0o700, exist_ok=True)
             runs.write(dest)
             error = _make(settings)
         except BaseException as exc:
