@@ -37,6 +37,7 @@ After=docker.service postgresql.service network-online.target
 Type=oneshot
 ExecStart={command}
 TimeoutStartSec={seconds}
+KillMode=mixed
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7

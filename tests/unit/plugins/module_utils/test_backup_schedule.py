@@ -168,6 +168,17 @@ def test_a_place_that_cannot_be_written(host: Host) -> None:
     assert "etc" in raised.value.culprit and raised.value.remedy
 
 
+def test_odd_folders_in_a_unit(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "systemd").mkdir()
+    places = schedule.Places("shop", systemd=str(tmp_path / "systemd"))
+    options = {**OPTIONS, "dest": '/var/my "100 %" backups', "dbname": "sh%p\nExecStartPre=/bin/false"}
+    settings = {"name": "shop", "calendar": "daily", "cron": None, "metrics": "/var/metrics", "options": options}
+    service = schedule._files(settings, 5, places)[places.service][0].splitlines()
+    assert 'ReadWritePaths="-/var/my \\"100 %%\\" backups" "-/var/metrics"' in service
+    assert [line for line in service if line.startswith("ExecStart")] == [f"ExecStart={sys.executable} {places.program} run"]
+    assert f"TimeoutStartSec={int(OPTIONS['timeout']) + 120}" in service
+
+
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +195,18 @@ def test_a_run_makes_a_verified_backup_and_tells_of_it(host: Host) -> None:
     assert metrics["tria_backup_last_success_size_bytes"] == made.dump.size_bytes
     assert (metrics["tria_backup_last_run_success"], metrics["tria_backup_verified_backups"]) == (1, 1)
     assert {os.stat(path).st_mode & 0o777 for path in host.dest.iterdir()} == {0o600}
+
+
+def test_it_needs_no_ansible(host: Host) -> None:
+    host.ensure()
+    without = (
+        "import sys, runpy; sys.modules['ansible'] = None; sys.argv = [sys.argv[1], 'run'];"
+        " runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", without, host.places.program]
+    done = subprocess.run(command, env=bare(), cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "backed up to" in done.stdout
 
 
 def test_a_failed_run_is_told_and_counted(host: Host, tools: t.Any) -> None:
