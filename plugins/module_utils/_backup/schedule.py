@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import typing as t
@@ -43,7 +44,7 @@ IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 UMask=0077
 CacheDirectory={unit}
-Environment=XDG_CACHE_HOME=/var/cache/{unit}
+Environment=XDG_CACHE_HOME={cache}
 ProtectSystem=strict
 ReadWritePaths={writable}
 ProtectHome=read-only
@@ -97,6 +98,7 @@ class Places:
     facts: str = "/etc/ansible/facts.d"
     units: str = "/etc/systemd/system"
     crontabs: str = "/etc/cron.d"
+    caches: str = "/var/cache"  # systemd makes the service's folder in it
     systemd: str = "/run/systemd/system"  # which is there when systemd is process 1
 
     @property
@@ -126,6 +128,10 @@ class Places:
     @property
     def crontab(self) -> str:
         return os.path.join(self.crontabs, scheduled.unit(self.name))
+
+    @property
+    def cache(self) -> str:
+        return os.path.join(self.caches, scheduled.unit(self.name))
 
     @property
     def has_systemd(self) -> bool:
@@ -178,8 +184,9 @@ def remove(params: dict[str, t.Any], check_mode: bool = False, places: Places | 
         present = [path for path in places.all if os.path.lexists(path)] + _beside(places)
         if not check_mode:
             _let_go(places, present)
-            if os.path.isdir(places.folder):
-                os.rmdir(places.folder)
+            for folder in (places.folder, places.cache):
+                if os.path.isdir(folder):
+                    shutil.rmtree(folder)
     verb = "would no longer be" if check_mode else "is no longer"
     return {
         "changed": bool(present),
@@ -251,7 +258,7 @@ def _files(settings: dict[str, t.Any], delay: int, places: Places) -> dict[str, 
     dbname = _plain(options["dbname"])
     service = _SERVICE.format(
         dbname=dbname, dest=_plain(options["dest"]), command=command, writable=writable,
-        unit=scheduled.unit(places.name), seconds=int(options["timeout"]) + _GRACE_SECONDS,
+        unit=scheduled.unit(places.name), cache=places.cache, seconds=int(options["timeout"]) + _GRACE_SECONDS,
     )
     files[places.service] = (service, 0o644)
     files[places.timer] = (_TIMER.format(dbname=dbname, calendar=settings["calendar"], delay=delay), 0o644)
@@ -313,6 +320,7 @@ def _let_go(places: Places, paths: list[str]) -> None:
         os.unlink(path)
     if {places.timer, places.service} & set(paths) and places.has_systemd:
         _systemctl("daemon-reload")
+        _systemctl("reset-failed", f"{scheduled.unit(places.name)}.*")  # else a failed run is shown for ever
 
 
 def _wake(name: str) -> None:

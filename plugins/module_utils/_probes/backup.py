@@ -79,7 +79,7 @@ def _none_yet(
     """Nobody has missed a backup before the schedule had the time to make one."""
     ages = [_hours_since(runs.since) for runs in schedules]
     if ages and not troubles and min(ages) <= options["max_age"]:
-        return _base.Outcome(f"the schedule is {_shown(min(ages))} old: no backup is due before", skipped=True)
+        return _base.Outcome(f"the schedule is {_shown(min(ages))} old, no backup was due yet", skipped=True)
     said = [f"{options['dest']} holds no verified backup of {options['dbname']}"] + [one for one, _remedy in troubles]
     raise _base.ProbeFailure("; ".join(said), _remedy_of(troubles, schedules), "none", gone=True)
 

@@ -175,7 +175,8 @@ def test_odd_folders_in_a_unit(tmp_path: pathlib.Path) -> None:
     settings = {"name": "shop", "calendar": "daily", "cron": None, "metrics": "/var/metrics", "options": options}
     service = schedule._files(settings, 5, places)[places.service][0].splitlines()
     assert 'ReadWritePaths="-/var/my \\"100 %%\\" backups" "-/var/metrics"' in service
-    assert [line for line in service if line.startswith("ExecStart")] == [f"ExecStart={sys.executable} {places.program} run"]
+    started = [line for line in service if line.startswith("ExecStart")]
+    assert started == [f"ExecStart={sys.executable} {places.program} run"]
     assert f"TimeoutStartSec={int(OPTIONS['timeout']) + 120}" in service
 
 

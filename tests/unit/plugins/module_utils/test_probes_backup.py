@@ -107,7 +107,7 @@ def test_a_dump_without_a_manifest_is_none(tmp_path):
 def test_a_schedule_that_has_not_begun(tmp_path):
     record.Runs("shop", "shop", ago(5)).write(str(tmp_path))
     seen = look("backup", dest=str(tmp_path), dbname="shop")
-    assert seen.status == "skip" and "5.0 hours old: no backup is due" in seen.message
+    assert seen.status == "skip" and "5.0 hours old, no backup was due yet" in seen.message
     assert look("backup", dest=str(tmp_path), dbname="shop", max_age=4).status == "fail"
     schedule(tmp_path, 5, ERROR, failures=1)
     seen = look("backup", dest=str(tmp_path), dbname="shop")
