@@ -125,3 +125,10 @@ def test_a_clock_that_was_set_back(tmp_path):
     publish(tmp_path, -5)
     seen = look("backup", dest=str(tmp_path), dbname="shop")
     assert seen.status == "warn" and "in the future" in seen.message
+
+
+def test_the_schedule_of_another_database(tmp_path):
+    publish(tmp_path, 3)
+    record.Runs("other", "other", ago(100), ago(1.1), ago(1), None, ERROR, 1).write(str(tmp_path))
+    assert look("backup", dest=str(tmp_path), dbname="shop").status == "pass"
+    assert record.read(str(tmp_path), "other", "shop") is None
