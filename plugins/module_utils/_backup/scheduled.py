@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
         told = facts(read(folder))
     except OSError as exc:  # somebody without rights asks
         told = {"error": str(exc)}
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told) + "\n")
     return 0
 
 
@@ -76,14 +76,14 @@ def _make(settings: dict[str, t.Any]) -> dict[str, str] | None:
     deadline = time.monotonic() + options["timeout"]
     while True:
         try:
-            print(engine.create(options)["msg"])
+            sys.stdout.write(engine.create(options)["msg"] + "\n")
             return None
         except (ProductionError, MissingLibrary) as exc:
             told = exc.as_result()
             if "holder" in told and time.monotonic() + _AGAIN_SECONDS < deadline:
                 time.sleep(_AGAIN_SECONDS)  # a deploy backs up, or somebody restores
                 continue
-            print(exc, file=sys.stderr)
+            sys.stderr.write(f"{exc}\n")
             return {"culprit": told["culprit"], "cause": told.get("cause", str(exc)), "remedy": told.get("remedy", "")}
 
 
