@@ -3,13 +3,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes a verified, crash-safe PostgreSQL backup, and applies retention; restores one."""
+"""Makes a verified, crash-safe PostgreSQL backup, and applies retention; restores one; makes them on a schedule."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_backup
-short_description: Make a verified, crash-safe PostgreSQL backup, or restore one
+short_description: Make a verified, crash-safe PostgreSQL backup, now or on a schedule, or restore one
 version_added: "0.1.0"
 author: tria.production contributors (@tria-production)
 description:
@@ -40,6 +40,12 @@ description:
     only, and ends with the run.
   - With O(copies), a complete backup is uploaded, and counts there only after all of it was downloaded again and has
     the checksums of its manifest.
+  - With O(state=scheduled), the host makes such backups by itself, without Ansible. A program of this module's code,
+    run by the same Python, gets all other options, in a file with mode 0600; a timer of systemd starts it, or cron
+    where there is no systemd. While another backup or a restore is at work in O(dest), it waits.
+  - The schedule is told as the fact C(ansible_local.<name>_backup), worked out whenever it is asked for, with the keys
+    of RV(schedule), and after each run as metrics for node_exporter. A failed run is a failed unit, with its error in the
+    journal. Targets of kind C(backup) of M(tria.production.service_health) tell when the newest backup is too old.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
@@ -56,20 +62,23 @@ attributes:
       - Connects, checks the space and says what retention would remove; writes nothing.
       - With O(state=restored), chooses the backup, verifies all of it, and says what would be restored. Of one in
         directory format for a O(container), it compares the checksums, and copies nothing into the container.
+      - With O(state=scheduled) and O(state=unscheduled), says which files would be written or removed.
   diff_mode:
     support: none
     description: There is nothing to compare a new dump with.
   idempotent:
-    support: none
-    description: Every run makes a backup, or restores one.
+    support: partial
+    description: Every run makes a backup, or restores one. A schedule that is as it should be is left alone.
 options:
   state:
     description:
       - V(present) makes a new backup.
       - V(restored) restores one. Then only O(dest), O(dbname), O(backup), O(foreign), O(age_identity_file), O(jobs),
         O(keep_before), O(container), the options of the connection and O(timeout) count.
+      - V(scheduled) has the host make them on O(schedule), with all other options. Only root can do that.
+      - V(unscheduled) has no schedule of the name O(schedule.name). Backups stay.
     type: str
-    choices: [present, restored]
+    choices: [present, restored, scheduled, unscheduled]
     default: present
   dest:
     description:
@@ -93,6 +102,35 @@ options:
       - Whether a backup of another server, or of another database, may be restored.
     type: bool
     default: false
+  schedule:
+    description:
+      - The schedule, for O(state=scheduled) and O(state=unscheduled).
+    type: dict
+    suboptions:
+      name:
+        description:
+          - Name of the schedule. The units, or the entry in C(/etc/cron.d), are called C(tria-backup-<name>).
+        type: str
+        required: true
+      calendar:
+        description:
+          - When, as C(OnCalendar) of a timer, for a host with systemd. A run that was missed, because the host was off,
+            is made up for.
+        type: str
+      cron:
+        description:
+          - When, as the five fields of a crontab, for a host without systemd.
+        type: str
+      delay:
+        description:
+          - Seconds by which a timer delays each run at most, at random, so that many hosts do not begin at once.
+        type: int
+        default: 300
+      metrics:
+        description:
+          - Folder of node_exporter's textfile collector, for C(tria_backup_<name>.prom). It is made when it does not
+            exist. By default no metrics are written.
+        type: path
   container:
     description:
       - The container of the server, on this host's Docker Engine. Without it the host's own client is used.
@@ -406,6 +444,26 @@ EXAMPLES = r"""
     dbname: tria_aibpo
     login_user: tria_admin
     login_password: "{{ postgres_password }}"
+
+- name: Back up every night, without Ansible
+  tria.production.pg_backup:
+    state: scheduled
+    schedule:
+      name: shop
+      calendar: "*-*-* 03:10:00"
+      metrics: /var/lib/prometheus/node-exporter
+    dest: /var/backups/postgresql
+    login_host: 127.0.0.1
+    login_user: backup
+    login_password: "{{ backup_password }}"
+    dbname: shop
+
+- name: Do not, any more
+  tria.production.pg_backup:
+    state: unscheduled
+    schedule: {name: shop}
+    dest: /var/backups/postgresql
+    dbname: shop
 """
 
 RETURN = r"""
@@ -609,6 +667,71 @@ copies:
       description: Seconds that it took; not in check mode.
       type: float
       sample: 3.2
+schedule:
+  description: What is known of the schedule; empty when there is none, or would be none.
+  returned: when O(state=scheduled) or O(state=unscheduled) succeeded
+  type: dict
+  contains:
+    name:
+      description: Name of the schedule.
+      type: str
+      sample: tria
+    dbname:
+      description: Name of the database.
+      type: str
+      sample: tria_aibpo
+    dest:
+      description: Folder of the backups.
+      type: str
+      sample: /opt/tria/backups
+    schedule:
+      description: When it runs.
+      type: str
+      sample: "*-*-* 03:10:00"
+    next_due:
+      description: When the next run is due, UTC; null while one is at work.
+      type: str
+      sample: "2025-01-03T03:12:24Z"
+    last_success:
+      description: When the newest verified backup was begun, UTC; whoever made it. Null when there is none.
+      type: str
+      sample: "2025-01-02T03:04:05.678901Z"
+    size_bytes:
+      description: Size of its dump.
+      type: int
+      sample: 28311552
+    duration_s:
+      description: Seconds that it took, verification included.
+      type: float
+      sample: 2.61
+    verified:
+      description: How far it was verified.
+      type: str
+      sample: archive
+    path:
+      description: Path of its dump.
+      type: str
+      sample: /opt/tria/backups/tria_aibpo-20250102T030405Z-3f9a2c.dump.zst
+    last_run:
+      description: When the last scheduled run ended, UTC; null when there was none, or one is at work.
+      type: str
+      sample: "2025-01-02T03:04:08.298901Z"
+    running_since:
+      description: When the run began that is at work, or was killed, UTC; else null.
+      type: str
+    last_error:
+      description: What the last run failed of (C(culprit), C(cause), C(remedy)); null when it did not.
+      type: dict
+    failures:
+      description: Runs that failed since the last one that did not.
+      type: int
+      sample: 0
+files:
+  description: Files of the schedule that were written or removed, or would be.
+  returned: when O(state=scheduled) or O(state=unscheduled) succeeded
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/tria-backup-shop.timer]
 skipped_reason:
   description: Why no backup was made.
   returned: when the container does not exist and O(when_absent) allows that
@@ -633,7 +756,7 @@ remedy:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tria.production.plugins.module_utils import _lock
-from ansible_collections.tria.production.plugins.module_utils._backup import engine, restore
+from ansible_collections.tria.production.plugins.module_utils._backup import engine, restore, schedule
 from ansible_collections.tria.production.plugins.module_utils._deps import MissingLibrary
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -664,16 +787,27 @@ COPIES = dict(
     mutually_exclusive=[("rclone", "restic")],
     required_one_of=[("rclone", "restic")],
 )
+SCHEDULE = dict(
+    type="dict",
+    options=dict(
+        name=dict(type="str", required=True),
+        calendar=dict(type="str"),
+        cron=dict(type="str"),
+        delay=dict(type="int", default=300),
+        metrics=dict(type="path"),
+    ),
+)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["present", "restored"], default="present"),
+            state=dict(type="str", choices=["present", "restored", "scheduled", "unscheduled"], default="present"),
             dest=dict(type="path", required=True),
             dbname=dict(type="str", required=True),
             backup=dict(type="str"),
             foreign=dict(type="bool", default=False),
+            schedule=SCHEDULE,
             container=CONTAINER,
             when_absent=dict(type="str", choices=["fail", "skip_if_no_data", "skip"], default="fail"),
             login_host=dict(type="str"),
@@ -703,9 +837,15 @@ def main() -> None:
             age_identity_file=dict(type="path"),
             copies=COPIES,
         ),
+        required_if=[("state", "scheduled", ["schedule"]), ("state", "unscheduled", ["schedule"])],
         supports_check_mode=True,
     )
-    run = {"present": engine.create, "restored": restore.restore}[module.params["state"]]
+    run = {
+        "present": engine.create,
+        "restored": restore.restore,
+        "scheduled": schedule.ensure,
+        "unscheduled": schedule.remove,
+    }[module.params["state"]]
     try:
         with _lock.beating():
             result = run(module.params, module.check_mode)

@@ -69,8 +69,7 @@ class Job:
     """One run of the module; the steps in their order."""
 
     def __init__(self, options: dict[str, t.Any], left_behind: list[str]) -> None:
-        guard.require_sane(options)
-        _require_fitting(options)
+        guard.require_makeable(options)
         self.options = options
         self.dest = os.path.abspath(options["dest"])
         self.is_directory = options["format"] == "directory"
@@ -322,17 +321,6 @@ class Job:
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }
-
-
-def _require_fitting(options: dict[str, t.Any]) -> None:
-    """What each format can."""
-    is_directory = options["format"] == "directory"
-    if is_directory and options["age_recipients"]:
-        raise ProductionError(
-            "age_recipients", "cannot be used with format=directory.", "Use format=custom, which is one stream."
-        )
-    if (options["jobs"] or 1) > 1 and not is_directory:
-        raise ProductionError("jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs.")
 
 
 def _level(compression: str, level: int | None) -> int:

@@ -18,6 +18,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     directory,
     locate,
     process,
+    retention,
     throwaway,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import sweep
@@ -75,6 +76,19 @@ def require_sane(options: dict[str, t.Any]) -> None:
     for name in ("dest", "dbname"):
         if not options[name]:
             raise ProductionError(name, "is empty.", "It needs a value.")
+
+
+def require_makeable(options: dict[str, t.Any]) -> None:
+    """As `require_sane`, of the options for making a backup."""
+    require_sane(options)
+    retention.Rules.of(options)
+    is_directory = options["format"] == "directory"
+    if is_directory and options["age_recipients"]:
+        raise ProductionError(
+            "age_recipients", "cannot be used with format=directory.", "Use format=custom, which is one stream."
+        )
+    if (options["jobs"] or 1) > 1 and not is_directory:
+        raise ProductionError("jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs.")
 
 
 def ender(server: Server, left_behind: list[str]) -> t.Callable[[], None]:

@@ -73,9 +73,22 @@ def test_a_restore(capsys: pytest.CaptureFixture[str], calls: list[t.Any], monke
     assert (options["backup"], options["foreign"], check_mode) == ("shop-1", False, True)
 
 
+@pytest.mark.parametrize(("state", "function"), [("scheduled", "ensure"), ("unscheduled", "remove")])
+def test_a_schedule(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, function: str
+) -> None:
+    seen: list[t.Any] = []
+    monkeypatch.setattr(pg_backup.schedule, function, lambda *args: seen.append(args) or {"changed": True})
+    assert run(capsys, state=state, schedule={"name": "shop"}, _ansible_check_mode=True)["changed"]
+    options, check_mode = seen[0]
+    expected = {"name": "shop", "calendar": None, "cron": None, "delay": 300, "metrics": None}
+    assert options["schedule"] == expected and check_mode
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"state": "scheduled"}, "state is scheduled but all of the following are missing: schedule"),
         ({"container": {"service": "db"}}, "one of the following is required"),
         ({"container": {"project": "tria", "name": "x"}}, "mutually exclusive"),
         ({"state": "absent"}, "value of state"),
