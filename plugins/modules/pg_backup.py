@@ -157,6 +157,14 @@ options:
     type: list
     elements: str
     default: []
+  min_size_ratio:
+    description:
+      - A dump that has less than this part of what the newest verified backup of the same database has, both before
+        compression, is a failure and is not published. Data may be gone, and retention would in time remove the backups
+        that still have it.
+      - V(0) compares nothing; for one run, after data was deleted on purpose.
+    type: float
+    default: 0.5
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -421,6 +429,7 @@ def main() -> None:
             verify=dict(type="str", choices=["archive", "none"], default="archive"),
             keep_last=dict(type="int", default=7),
             keep_labels=dict(type="list", elements="str", default=[]),
+            min_size_ratio=dict(type="float", default=0.5),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

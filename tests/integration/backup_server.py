@@ -40,6 +40,8 @@ OPTIONS = types.MappingProxyType(
         "globals": True,
         "verify": "archive",
         "keep_last": 7,
+        "keep_labels": [],
+        "min_size_ratio": 0.5,
         "pin": False,
         "label": None,
         "timeout": 120.0,

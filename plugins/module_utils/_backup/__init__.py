@@ -7,6 +7,6 @@
 `engine` orders the steps of a backup, `restore` those of a restore, `guard` is what both begin and end with. `source`
 is where PostgreSQL's own tools run, `process` runs them; `archive` writes and reads the dump, `reading` holds it against
 pg_restore; `folder` is the destination: lock, partial files, publication; `manifest` is the commit record of a backup;
-`retention` says which backups are no longer kept. `choice` says which one is restored; `databases` makes, swaps and
+`retention` says which backups are no longer kept, `shrinkage` which new one is suspiciously small. `choice` says which one is restored; `databases` makes, swaps and
 drops databases, `roles` finds the roles that are missing.
 """

@@ -21,6 +21,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     manifest,
     reading,
     retention,
+    shrinkage,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
     Draft,
@@ -61,6 +62,7 @@ class Job:
 
     def __init__(self, options: dict[str, t.Any], left_behind: list[str]) -> None:
         guard.require_sane(options)
+        shrinkage.require_sane(options["min_size_ratio"])
         self.options = options
         self.dest = os.path.abspath(options["dest"])
         self.compression = options["compression"]
@@ -91,6 +93,7 @@ class Job:
             with Draft(self.dest) as draft:
                 self._dump(draft, plan)
                 self._verify(draft, plan, facts)
+                shrinkage.refuse(plan, siblings, self.options["min_size_ratio"], self.source.name)
                 if self.options["globals"]:
                     plan.globals = self._dump_globals(draft, f"{stem}.globals.sql")
                 plan.duration_s = round(time.monotonic() - self.started, 3)

@@ -49,10 +49,13 @@ FROM pg_stat_activity WHERE application_name = {name}
 """
 
 _BLOCKERS_SQL = """
-SELECT coalesce(json_agg(DISTINCT format('%s (pid %s, user %s, application %s, %s)', l.relation::regclass, a.pid,
-                                         a.usename, coalesce(nullif(a.application_name, ''), '-'), a.state)), '[]')
+SELECT coalesce(json_agg(DISTINCT format(
+    '%s (pid %s, user %s, application %s, %s%s)', l.relation::regclass, a.pid, a.usename,
+    coalesce(nullif(a.application_name, ''), '-'), a.state,
+    CASE WHEN NOT l.granted THEN ', waits itself for pid ' || array_to_string(pg_blocking_pids(a.pid), ', ') END
+)), '[]')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -166,7 +169,10 @@ class Server:
         return Facts(**self.query(_FACTS_SQL, deadline))
 
     def blockers(self, deadline: Deadline) -> list[str]:
-        """Who holds the locks that keep a dump waiting; one line each, without their statements."""
+        """Who keeps a dump waiting; one line each, without their statements.
+
+        A lock that is still waited for keeps out whoever comes after it, just as one that is held.
+        """
         return self.query(_BLOCKERS_SQL, deadline)
 
     def terminate(self, application_name: str) -> None:
