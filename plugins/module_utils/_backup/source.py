@@ -255,6 +255,7 @@ def _remedy(stderr: str, status: int) -> str:
         "to terminate": "Restore as a superuser, or end the sessions of other users first.",
         "being accessed by other users": "End what is connected to that database; pg_stat_activity shows it.",
         "does not exist": "Check dbname and login_user.",
+        "row-level security": "Connect as a superuser, or give login_user BYPASSRLS.",
         "permission denied": "Give login_user the right to read every table (role pg_read_all_data).",
         "server version mismatch": "Use a pg_dump that is at least as new as the server.",
         "the database system is": "Wait until the server accepts connections, then run again.",
