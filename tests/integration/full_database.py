@@ -19,11 +19,11 @@ _SQL = """
 CREATE EXTENSION pg_trgm;
 CREATE EXTENSION hstore;
 CREATE SCHEMA {odd};
-CREATE TYPE {odd}.{odd} AS ENUM ('{text}', 'b');
+CREATE TYPE {odd}.{kind} AS ENUM ('{text}', 'b');
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE SEQUENCE {odd}.counter START 7 INCREMENT 3 CYCLE MAXVALUE 100;
 SELECT nextval('{odd_text}.counter') FROM generate_series(1, 5);
-CREATE TABLE {odd}.{odd} ({odd} {odd}.{odd}, id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, words hstore);
+CREATE TABLE {odd}.{odd} ({odd} {odd}.{kind}, id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, words hstore);
 INSERT INTO {odd}.{odd} ({odd}, words) SELECT 'b', hstore('k', g::text) FROM generate_series(1, 50) g;
 COMMENT ON TABLE {odd}.{odd} IS '{text}';
 CREATE TABLE days (day date NOT NULL, n positive, doubled int GENERATED ALWAYS AS (n * 2) STORED,
@@ -112,4 +112,4 @@ def writing(server: Postgres, dbname: str) -> t.Iterator[None]:
 
 _TEXT = _ODD.replace("'", "''")
 ROLE = quoted(_ODD)
-EVERYTHING = _SQL.format(odd=ROLE, text=_TEXT, odd_text=quoted(_TEXT))
+EVERYTHING = _SQL.format(odd=ROLE, kind=quoted(f"{_ODD}?"), text=_TEXT, odd_text=quoted(_TEXT))
