@@ -284,6 +284,10 @@ def _terminate(_tool: Tool, at_work: Run, _place: Place) -> None:
 
 
 def _fill_disk(_tool: Tool, _at_work: Run, place: Place) -> None:
+    _fill_up(place)
+
+
+def _fill_up(place: Place) -> None:
     status = os.statvfs(place.folder)
     with (place.folder / ".filler").open("wb") as file, contextlib.suppress(OSError):  # the dump takes a part of it
         for _megabyte in range(status.f_blocks * status.f_frsize >> 20):
@@ -309,7 +313,7 @@ def _kill_server(_tool: Tool, _at_work: Run, place: Place) -> None:
 
 @contextlib.contextmanager
 def _full_disk(place: Place) -> t.Iterator[Place]:
-    _fill_disk(Ours(), t.cast(Run, None), place)
+    _fill_up(place)
     yield place
 
 
