@@ -24,6 +24,7 @@ _GOALS = {  # at most that much of a peer's time
     ("container_none", "raw_zstd_container"): 1.05,
     ("host_archive", "pg_dump_fc"): 1.0,
 }
+_UNITS = {"seconds": "s", "inside": "inside_s", "cpu": "cpu_s", "mb": "mb"}
 Samples = t.Dict[str, t.List[Sample]]
 
 
@@ -61,8 +62,8 @@ def _show(title: str, found: Samples) -> None:
         for peer in (peer for peer in found if not peer.startswith(("host_", "container_"))):
             if ("container" in name) != ("container" in peer):
                 continue
-            for value, unit in (("seconds", "s"), ("cpu", "cpu_s"), ("mb", "mb")):
-                goal = _GOALS.get((name, peer)) if unit == "s" else None
+            for value, unit in _UNITS.items():
+                goal = _GOALS.get((name, peer)) if value in ("seconds", "inside") else None
                 pair = (_median(found[name], value), _median(found[peer], value))
                 show(f"{title}_{name}_vs_{peer}_{unit}", *pair, goal=goal, of_peer=goal is not None)
 
