@@ -288,11 +288,9 @@ def _fill_disk(_tool: Tool, _at_work: Run, place: Place) -> None:
 
 
 def _fill_up(place: Place) -> None:
-    status = os.statvfs(place.folder)
-    with (place.folder / ".filler").open("wb") as file, contextlib.suppress(OSError):  # the dump takes a part of it
-        for _megabyte in range(status.f_blocks * status.f_frsize >> 20):
+    with contextlib.suppress(OSError), (place.folder / ".filler").open("wb", buffering=0) as file:
+        while True:  # until there is no room for a byte
             file.write(b"x" * (1 << 20))
-            file.flush()
 
 
 def _again(tool: Tool, _at_work: Run, place: Place) -> Run:
