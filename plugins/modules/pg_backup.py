@@ -277,6 +277,14 @@ options:
         could be those of another one.
     type: int
     default: 7
+  min_size_ratio:
+    description:
+      - A dump that has less than this part of what the newest verified backup of the same database has, both before
+        compression, is a failure and is not published. Data may be gone, and retention would in time remove the backups
+        that still have it.
+      - V(0) compares nothing; for one run, after data was deleted on purpose.
+    type: float
+    default: 0.5
   pin:
     description:
       - Whether retention leaves this backup alone.
@@ -829,6 +837,7 @@ def main() -> None:
             keep_labels=dict(type="list", elements="str", default=[]),
             keep_labels_in=dict(type="path"),
             keep_before=dict(type="int", default=7),
+            min_size_ratio=dict(type="float", default=0.5),
             pin=dict(type="bool", default=False),
             label=dict(type="str"),
             timeout=dict(type="float", default=3600),

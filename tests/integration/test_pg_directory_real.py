@@ -15,7 +15,7 @@ import typing as t
 
 import docker
 import pytest
-from backup_server import DBNAME, SAMPLE_SQL, LockedTable, Postgres, manifests, partials, result_of, start, until
+from backup_server import DBNAME, SAMPLE_SQL, Postgres, locked_table, manifests, partials, result_of, start, until
 
 MORE_SQL = """
 CREATE TABLE bulk AS SELECT g, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b FROM generate_series(1, 200000) g;
@@ -102,7 +102,7 @@ def test_everything_is_as_it_was(run: t.Any, target: Postgres, dest: pathlib.Pat
 
 
 def test_several_jobs_are_at_work(tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path) -> None:
-    with LockedTable(target):  # pg_dump waits for it, and nobody has begun yet
+    with locked_table(target):  # pg_dump waits for it, and nobody has begun yet
         process = start(tmp_path, target, dest, format="directory", jobs=3)
         until(lambda: target.dumping() == 1)
     most = 0
@@ -157,7 +157,7 @@ def waiting(
 def test_what_a_killed_run_left_in_the_container_goes_with_the_next(
     tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path
 ) -> None:
-    with LockedTable(target):
+    with locked_table(target):
         process = waiting(tmp_path, target, dest)
         process.kill()
         process.communicate()
@@ -182,7 +182,7 @@ def test_a_restore_that_was_killed_is_cleaned_up_after(
 
 
 def test_a_signal_cleans_up_at_once(tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path) -> None:
-    with LockedTable(target):
+    with locked_table(target):
         process = waiting(tmp_path, target, dest)
         process.send_signal(signal.SIGTERM)
         result = result_of(process)
@@ -192,7 +192,7 @@ def test_a_signal_cleans_up_at_once(tmp_path: pathlib.Path, target: Postgres, de
 
 def test_a_full_disk_in_the_container(tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path) -> None:
     scratch = {"container": {"name": target.name, "scratch": SMALL}}
-    with LockedTable(target):
+    with locked_table(target):
         process = waiting(tmp_path, target, dest, SMALL)
         filled = target.container.exec_run(["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1M"])
         assert b"No space left" in filled.output
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_written_to(
 
 
 def test_a_locked_table_is_named_with_its_holder(run: t.Any, target: Postgres) -> None:
-    with LockedTable(target):
+    with locked_table(target):
         result = run(lock_timeout=0.5)
     assert result["failed"] and "catalog" in result["cause"] and "application migration" in result["cause"], result
     assert not inside(target)

@@ -20,8 +20,8 @@ from backup_server import (
     DBNAME,
     OPTIONS,
     SAMPLE_SQL,
-    LockedTable,
     Postgres,
+    locked_table,
     manifests,
     partials,
     result_of,
@@ -211,7 +211,7 @@ def test_above_the_limit_it_is_read_whole(run: t.Any, throwaways: t.Any) -> None
 
 
 def test_a_locked_table_is_named_with_its_holder(run: t.Any, target: Postgres) -> None:
-    with LockedTable(target):
+    with locked_table(target):
         result = run(lock_timeout=0.5)
     assert result["failed"] and "catalog" in result["cause"] and "application migration" in result["cause"], result
 
@@ -229,7 +229,7 @@ def test_somebody_who_waits_between_snapshot_and_dump_is_named(
         carried(*args, **kwargs)
 
     monkeypatch.setattr(transit, "carried", wait_meanwhile)
-    with pytest.raises(ProductionError, match="catalog .*application migration, waits for it"):
+    with pytest.raises(ProductionError, match="catalog .*application migration, .*waits itself for pid "):
         create(lock_timeout=1.0)
     with sessions[0] as session:
         session.communicate(timeout=30)

@@ -13,9 +13,9 @@ holds against pg_restore, and `transit` compares on its way out of a container; 
 `throwaway` is where a dump is restored to be compared with that, `proof` says how far a backup is verified.
 
 `folder` is the destination: lock, partial files, publication; `manifest` is the commit record of a backup; `retention`
-says which backups are no longer kept, `before` which of the databases that restores have replaced; `copies` takes a
-backup off the host. `choice` says which one is restored; `databases` makes, swaps and drops databases, `roles` dumps
-the roles, and finds those that are missing.
+says which backups are no longer kept, `before` which of the databases that restores have replaced, `shrinkage` which
+new backup is suspiciously small; `copies` takes a backup off the host. `choice` says which one is restored; `databases`
+makes, swaps and drops databases, `roles` dumps the roles, and finds those that are missing.
 
 `schedule` installs what makes backups without Ansible: `scheduled`, as the one file that `program` makes of it;
 `record` is what is known of its runs, `cron` when one is due.

@@ -29,6 +29,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     proof,
     retention,
     roles,
+    shrinkage,
     snapshot,
     throwaway,
 )
@@ -114,6 +115,7 @@ class Job:
                     dump = self._dump(draft, plan)
                     script = roles.dumped(self.source, self.deadline) if place or self.options["globals"] else b""
                     self._verify(dump, plan, facts, place, script)
+                shrinkage.refuse(plan, siblings, self.options["min_size_ratio"], self.source.name)
                 if self.options["globals"]:
                     name = f"{stem}.globals.sql{self.cipher.suffix}"
                     with self._damage_explained():

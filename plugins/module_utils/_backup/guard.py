@@ -19,6 +19,7 @@ from ansible_collections.tria.production.plugins.module_utils._backup import (
     locate,
     process,
     retention,
+    shrinkage,
     throwaway,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import sweep
@@ -82,6 +83,7 @@ def require_makeable(options: dict[str, t.Any]) -> None:
     """As `require_sane`, of the options for making a backup."""
     require_sane(options)
     retention.Rules.of(options)
+    shrinkage.require_sane(options["min_size_ratio"])
     is_directory = options["format"] == "directory"
     if is_directory and options["age_recipients"]:
         raise ProductionError(

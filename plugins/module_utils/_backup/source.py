@@ -57,9 +57,11 @@ FROM pg_stat_activity WHERE application_name = {name}
 """
 
 _BLOCKERS_SQL = """
-SELECT coalesce(json_agg(DISTINCT format('%s (pid %s, user %s, application %s, %s)', l.relation::regclass, a.pid,
-                                         a.usename, coalesce(nullif(a.application_name, ''), '-'),
-                                         CASE WHEN l.granted THEN a.state ELSE 'waits for it' END)), '[]')
+SELECT coalesce(json_agg(DISTINCT format(
+    '%s (pid %s, user %s, application %s, %s%s)', l.relation::regclass, a.pid, a.usename,
+    coalesce(nullif(a.application_name, ''), '-'), a.state,
+    CASE WHEN NOT l.granted THEN ', waits itself for pid ' || array_to_string(pg_blocking_pids(a.pid), ', ') END
+)), '[]')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -186,7 +188,10 @@ class Server:
         return Facts(**self.query(_FACTS_SQL, deadline))
 
     def blockers(self, deadline: Deadline) -> list[str]:
-        """Who holds locks that keep a dump waiting, or waits in front of it; one line each, without their statements."""
+        """Who keeps a dump waiting; one line each, without their statements.
+
+        A lock that is still waited for keeps out whoever comes after it, just as one that is held.
+        """
         return self.query(_BLOCKERS_SQL, deadline)
 
     def terminate(self, application_name: str) -> None:
@@ -272,6 +277,7 @@ def _remedy(stderr: str, status: int) -> str:
         "to terminate": "Restore as a superuser, or end the sessions of other users first.",
         "being accessed by other users": "End what is connected to that database; pg_stat_activity shows it.",
         "does not exist": "Check dbname and login_user.",
+        "row-level security": "Connect as a superuser, or give login_user BYPASSRLS.",
         "permission denied": "Give login_user the right to read every table (role pg_read_all_data).",
         "server version mismatch": "Use a pg_dump that is at least as new as the server.",
         "the database system is": "Wait until the server accepts connections, then run again.",

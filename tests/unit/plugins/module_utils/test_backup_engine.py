@@ -41,6 +41,7 @@ OPTIONS = {
     "keep_before": 7,
     "age_recipients": [],
     "copies": [],
+    "min_size_ratio": 0.5,
     "pin": False,
     "label": None,
     "timeout": 30.0,
@@ -232,6 +233,22 @@ def test_an_old_backup_that_cannot_be_removed(
     assert caught.value.culprit == old and os.path.exists(caught.value.details["backup"]["manifest"])
 
 
+def test_a_dump_that_has_shrunk_is_not_published(tools: t.Any, dest: pathlib.Path) -> None:
+    old = create(dest)["backup"]["path"]
+    create(dest, verify="none", compression="none", min_size_ratio=0.0)  # proves nothing, so nothing is compared with it
+    before = names(dest)
+    tools(pg_dump="head -c 49999 /dev/zero")
+    with pytest.raises(ProductionError, match="only 50% of what the last backup has") as caught:
+        create(dest)
+    assert os.path.basename(old) in caught.value.cause and "min_size_ratio=0" in caught.value.remedy
+    assert names(dest) == before
+    assert create(dest, min_size_ratio=0.49)["changed"]
+    tools(pg_dump="head -c 25000 /dev/zero")
+    assert create(dest, compression="none", min_size_ratio=0.5)["changed"]  # exactly half is half
+    tools(pg_dump="head -c 1 /dev/zero")
+    assert create(dest, min_size_ratio=0.0)["changed"]
+
+
 def test_a_folder_that_cannot_be_made(tools: t.Any, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ProductionError, match="Not a directory") as caught:
@@ -246,6 +263,7 @@ def test_a_folder_that_cannot_be_made(tools: t.Any, tmp_path: pathlib.Path) -> N
         ({"timeout": 0.0}, "timeout"),
         ({"lock_timeout": -1.0}, "lock_timeout"),
         ({"dbname": ""}, "dbname"),
+        ({"min_size_ratio": 1.5}, "min_size_ratio"),
         ({"compression_level": 20}, "compression_level"),
         ({"compression": "none", "compression_level": 1}, "compression_level"),
     ],

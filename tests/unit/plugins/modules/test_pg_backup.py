@@ -50,7 +50,7 @@ def test_defaults(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> Non
         True,
         7,
     )
-    assert (options["timeout"], options["lock_timeout"]) == (3600, 30)
+    assert (options["timeout"], options["lock_timeout"], options["min_size_ratio"]) == (3600, 30, 0.5)
 
 
 def test_check_mode_reaches_the_engine(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> None:
