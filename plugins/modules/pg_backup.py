@@ -21,11 +21,12 @@ description:
     manifest is not a backup. Whatever stops the run (a full disk, a signal, a stopped server), older backups stay as
     they were.
   - The stream out of a container is counted and hashed inside it, too, and has to be the same on both sides.
-  - With O(verify=restore), the dump is made of a snapshot of which every table is counted and hashed meanwhile; then it is
-    restored where nobody else is, and has to be the same there. What others write during the dump does not matter.
+  - With O(verify=restore), the dump is made of a snapshot of which every table is counted and hashed meanwhile; then it
+    is restored where nobody else is, and has to be the same there. What others write during the dump does not matter.
     For O(container), that place is a throwaway container of the same image without a network, else a throwaway database
-    on the same server, which takes the right to create one. It is removed in any case, by the next run when this one was
-    killed. Sequences are no part of a snapshot and are not compared, nor are materialized views, which are made anew.
+    on the same server, which takes the right to create one. It is removed in any case, by the next run when this one
+    was killed. Sequences are no part of a snapshot and are not compared, nor are materialized views, which are made
+    anew.
   - With O(state=restored), verifies a backup as a new one is verified, loads it into a new database beside the running
     one, C(<dbname>_restoring), and gives that the name in one transaction. Whatever stops the run before, the running
     database is as it was and what was half-restored is dropped, by the next run when this one was killed.
@@ -44,8 +45,8 @@ description:
     run by the same Python, gets all other options, in a file with mode 0600; a timer of systemd starts it, or cron
     where there is no systemd. While another backup or a restore is at work in O(dest), it waits.
   - The schedule is told as the fact C(ansible_local.<name>_backup), worked out whenever it is asked for, with the keys
-    of RV(schedule), and after each run as metrics for node_exporter. A failed run is a failed unit, with its error in the
-    journal. Targets of kind C(backup) of M(tria.production.service_health) tell when the newest backup is too old.
+    of RV(schedule), and after each run as metrics for node_exporter. A failed run is a failed unit, with its error in
+    the journal. Targets of kind C(backup) of M(tria.production.service_health) tell when the newest backup is too old.
   - Nothing secret is put on a command line, into the result or into the manifest.
 requirements:
   - docker >= 5.0 (Python library) and the C(docker) client, for O(container)
@@ -218,7 +219,8 @@ options:
     default: true
   verify:
     description:
-      - V(restore) restores the dump before it gets its name, and compares every table with the snapshot that was dumped.
+      - V(restore) restores the dump before it gets its name, and compares every table with the snapshot that was
+        dumped.
       - V(archive) reads the whole dump back before it gets its name.
       - V(none) reads no more than its table of contents; such a backup does not count for O(keep_last).
     type: str

@@ -32,14 +32,14 @@ def publish(folder: pathlib.Path, number: int) -> manifest.Manifest:
     stem = f"shop-202501{number:02}T030405Z-00000{number}"
     fields = dict.fromkeys(manifest.Manifest.__dataclass_fields__, 1)
     record = manifest.Manifest(**{**fields, "created_at": f"2025-01-{number:02}T03:04:05Z", "dbname": "shop"})
-    record = dataclasses.replace(record, source={"host": "db"}, verified="archive", label=None, pinned=False, parts=None)
+    record = dataclasses.replace(record, source={"host": "db"}, verified="archive", label=None, pinned=False)
     with Draft(str(folder)) as draft:
         files = []
         for name, size in ((f"{stem}.dump.zst", 3_000_000), (f"{stem}.globals.sql", 1000)):
             with draft.create(name) as file:
                 file.write(random.Random(number).randbytes(size))
             files.append(manifest.File(name, *archive.digest(draft.path(name))))
-        record = dataclasses.replace(record, dump=files[0], globals=files[1], age_recipients=[])
+        record = dataclasses.replace(record, dump=files[0], globals=files[1], age_recipients=[], parts=None)
         draft.publish(record)
     return record
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
 import shutil
 import signal
@@ -81,9 +82,12 @@ def from_host(server: Postgres) -> dict[str, t.Any]:
 def test_everything_is_as_it_was(run: t.Any, target: Postgres, dest: pathlib.Path, place: str) -> None:
     where = from_host(target) if place == "host" else {"container": {"name": target.name}}
     before = state_of(target)
-    result = run(jobs=2, **where)
+    result = run(jobs=2, verify="restore", **where)
     assert result["changed"], result
     made = result["backup"]
+    contents = json.loads(pathlib.Path(made["manifest"]).read_text())["contents"]
+    assert made["verified"] == "restore" and contents["public.bulk"]["rows"] == 200000
+    assert f"{DBNAME}_restoring" not in target.databases() and not inside(target)
     folder = pathlib.Path(made["path"])
     assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o600"} and folder.name.endswith(".d")
     assert (made["tables"], made["compression"], made["format"]) == (6, "gzip", "directory")

@@ -50,7 +50,9 @@ class Dump:
     What could not be removed behind an error is noted in `left_behind`.
     """
 
-    def __init__(self, path: str, record: Manifest, deadline: Deadline, wanted_jobs: int | None, left_behind: list[str]):
+    def __init__(
+        self, path: str, record: Manifest, deadline: Deadline, wanted_jobs: int | None, left_behind: list[str]
+    ) -> None:
         self._path = path
         self.record = record
         self._deadline = deadline
@@ -117,8 +119,8 @@ class Dump:
 
     def restore(self, target: Server, options: t.Sequence[str] = ()) -> None:
         """Restores into the empty database `target`, up to the first error."""
-        argv = ["pg_restore", "--format=directory", f"--jobs={self._jobs}", "--exit-on-error", "--no-password", *options]
-        argv += [f"--dbname={conninfo(target.connection.dbname)}", self._lent_as]
+        argv = ["pg_restore", "--format=directory", f"--jobs={self._jobs}", "--exit-on-error", "--no-password"]
+        argv += [*options, f"--dbname={conninfo(target.connection.dbname)}", self._lent_as]
         reading.fed_to(target, argv, iter(()), self._deadline, "the dump cannot be restored")
 
 

@@ -36,9 +36,9 @@ class Manifest:
     """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601.
 
     `dump` is a file; in directory format it is a folder, whose files are `parts` (named by their path in it), its size
-    is theirs, and its hash is `directory.digest`. `archive_bytes`, before compression, nobody knows then. `contents` are
-    the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the dump was verified
-    by restoring it.
+    is theirs, and its hash is `directory.digest`. `archive_bytes`, before compression, nobody knows then. `contents`
+    are the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the dump was
+    verified by restoring it.
     """
 
     created_at: str
