@@ -17,6 +17,7 @@ import zlib
 
 from ansible_collections.tria.production.plugins.module_utils import _deps
 from ansible_collections.tria.production.plugins.module_utils._backup.process import CHUNK
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 EXTENSIONS = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 DEFAULT_LEVELS = {"zstd": 1, "gzip": 1, "none": 0}  # the fastest: pg_dump is the slow side then
@@ -97,6 +98,18 @@ class Writer:
         return self._meter.sha256
 
 
+def level(compression: str, wanted: int | None) -> int:
+    """The level that is `wanted`, or the default; raises `ProductionError` for one that there is not."""
+    lowest, highest = LEVELS[compression]
+    if wanted is None:
+        return DEFAULT_LEVELS[compression]
+    if not lowest <= wanted <= highest:
+        raise ProductionError(
+            "compression_level", f"{wanted} is not a level of {compression}.", f"Use {lowest} to {highest}."
+        )
+    return wanted
+
+
 def _compressor(file: t.Any, compression: str, level: int) -> t.Any:
     if compression == "zstd":
         zstandard = _deps.load("zstandard")
@@ -114,12 +127,6 @@ def _decompressor(file: t.Any, compression: str) -> t.Any:
     if compression == "gzip":
         return gzip.GzipFile(mode="rb", fileobj=file)
     return file
-
-
-def chunks(path: str, compression: str) -> t.Iterator[bytes]:
-    """The archive inside the file, in pieces of at most 1 MiB; raises `Damaged`."""
-    with open(path, "rb") as file:
-        yield from decompressed(file, compression)
 
 
 def checked_chunks(path: str, compression: str, size: int, sha256: str, archive_bytes: int) -> t.Iterator[bytes]:

@@ -57,12 +57,14 @@ class Dump:
         yield  # what they read is fed to them
 
     def contents(self, server: Server) -> archive.Contents:
-        """The table of contents; raises `archive.Damaged` when there is none."""
-        return reading.contents(server, self._path, self._record.compression, self._deadline, self._key)
+        """The table of contents. It is at the head of the archive, and pg_restore reads no further."""
+        feed = encryption.chunks(self._path, self._record.compression, self._key)
+        return reading.contents(server, ["pg_restore", "--format=custom", "--list"], self._deadline, feed)
 
     def read_fully(self, server: Server) -> None:
-        """Every byte through pg_restore; raises `ProductionError`, and `archive.Damaged`."""
-        reading.read_fully(server, self._feed(), self._deadline)
+        """Every byte through pg_restore, which must find all entries; raises `ProductionError`, `archive.Damaged`."""
+        argv = ["pg_restore", "--format=custom", "--file=/dev/null"]
+        reading.fed_to(server, argv, self._feed(), self._deadline, "the dump cannot be read back")
 
     def restore(self, target: Server, options: t.Sequence[str] = ()) -> None:
         """Restores into the empty database `target`, up to the first error; raises as `read_fully` does."""

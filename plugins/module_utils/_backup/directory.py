@@ -107,10 +107,8 @@ class Dump:
 
     def contents(self, server: Server) -> archive.Contents:
         """The table of contents; raises `archive.Damaged` when there is none."""
-        listing = reading.Collector()
         argv = ["pg_restore", "--format=directory", "--list", self._lent_as]
-        server.run(argv, self._deadline, sink=listing.write)
-        return archive.parse_list(listing.data.decode("utf-8", "replace"))
+        return reading.contents(server, argv, self._deadline)
 
     def read_fully(self, server: Server) -> None:
         """All data through pg_restore, which has to find every file and the end of every compressed one."""

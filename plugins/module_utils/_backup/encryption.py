@@ -140,7 +140,7 @@ def key_for(record: Manifest, path: str, identity_file: str | None) -> Key | Non
 
 
 def chunks(path: str, compression: str, key: Key | None) -> t.Iterator[bytes]:
-    """As `archive.chunks`, of a file that `key` opens."""
+    """The archive inside a file that `key` opens, in pieces of at most 1 MiB; raises `archive.Damaged`."""
     with key.opened(path) if key else open(path, "rb") as file:
         yield from archive.decompressed(file, compression)
 

@@ -84,7 +84,7 @@ class Job:
         self.left_behind = left_behind
         if self.is_directory:
             self.compression = directory.compression(self.source, self.compression, self.deadline)
-        self.level = _level(self.compression, options["compression_level"])
+        self.level = archive.level(self.compression, options["compression_level"])
 
     def preview(self) -> dict[str, t.Any]:
         """Everything that `run` decides, nothing that it writes."""
@@ -323,17 +323,6 @@ class Job:
             "backup": backup,
             "deleted": [os.path.join(self.dest, each.dump.file) for each in expired],
         }
-
-
-def _level(compression: str, level: int | None) -> int:
-    lowest, highest = archive.LEVELS[compression]
-    if level is None:
-        return archive.DEFAULT_LEVELS[compression]
-    if not lowest <= level <= highest:
-        raise ProductionError(
-            "compression_level", f"{level} is not a level of {compression}.", f"Use {lowest} to {highest}."
-        )
-    return level
 
 
 def _mib(size: int) -> str:

@@ -14,10 +14,12 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from ansible_collections.tria.production.plugins.module_utils._backup import (
+    archive,
     databases,
     directory,
     locate,
     process,
+    proof,
     retention,
     shrinkage,
     throwaway,
@@ -80,10 +82,13 @@ def require_sane(options: dict[str, t.Any]) -> None:
 
 
 def require_makeable(options: dict[str, t.Any]) -> None:
-    """As `require_sane`, of the options for making a backup."""
+    """As `require_sane`, of the options for making a backup: raises `ProductionError` before anything is done."""
     require_sane(options)
     retention.Rules.of(options)
     shrinkage.require_sane(options["min_size_ratio"])
+    archive.level(options["compression"], options["compression_level"])
+    if options["verify_restore_up_to"] is not None:
+        proof.bytes_of(options["verify_restore_up_to"])
     is_directory = options["format"] == "directory"
     if is_directory and options["age_recipients"]:
         raise ProductionError(

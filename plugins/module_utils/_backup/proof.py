@@ -22,7 +22,7 @@ _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 def level(options: dict[str, t.Any], facts: Facts) -> tuple[str, str | None]:
     """What `verified` will be, and why it is less than the option `verify` asks for; raises `ProductionError`."""
     wanted, limit = options["verify"], options["verify_restore_up_to"]
-    most = facts.database_size_bytes if limit is None else _bytes(limit)
+    most = facts.database_size_bytes if limit is None else bytes_of(limit)
     if wanted != "restore" or facts.database_size_bytes <= most:
         return wanted, None
     size = facts.database_size_bytes / (1 << 20)
@@ -32,10 +32,12 @@ def level(options: dict[str, t.Any], facts: Facts) -> tuple[str, str | None]:
     )
 
 
-def _bytes(size: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", str(size), re.IGNORECASE)
+def bytes_of(limit: str) -> int:
+    """A size such as `2G` in bytes; raises `ProductionError` for what is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", str(limit), re.IGNORECASE)
     if not match:
-        raise ProductionError("verify_restore_up_to", f"{size} is not a size.", "Use a number with a unit, such as 2G.")
+        remedy = "Use a number with a unit, such as 2G."
+        raise ProductionError("verify_restore_up_to", f"{limit} is not a size.", remedy)
     return int(float(match[1]) * (1 << _UNITS[match[2].upper()]))
 
 

@@ -142,6 +142,8 @@ def test_it_is_taken_away(host: Host) -> None:
         ({"delay": -1}, "schedule.delay", "is -1"),
         ({"keep_last": 0}, "keep_last", "is 0"),
         ({"jobs": 2}, "jobs", "Only format=directory"),
+        ({"verify_restore_up_to": "much"}, "verify_restore_up_to", "is not a size"),
+        ({"compression_level": 23}, "compression_level", "23 is not a level of zstd"),
     ],
 )
 def test_what_would_never_run_is_refused(host: Host, options: dict[str, t.Any], culprit: str, words: str) -> None:
