@@ -12,16 +12,16 @@ import tempfile
 import uuid
 
 
-def write_file(path: str, content: str, mode: int) -> None:
-    """Put a UTF-8 text file in place: written beside, synchronised, renamed. Raises `OSError`, and leaves no rest.
+def write_file(path: str, content: str | bytes, mode: int) -> None:
+    """Put a file in place, text as UTF-8: written beside, synchronised, renamed. Raises `OSError`, and leaves no rest.
 
     A reader never sees half of it, and on a full disk the previous file stays.
     """
     folder, name = os.path.split(os.path.abspath(path))
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     with _removed_on_failure(temporary):
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(content)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())

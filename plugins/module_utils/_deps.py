@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import importlib
+import platform
+import sys
 import traceback
 import types
 import typing as t
-
-from ansible.module_utils.basic import missing_required_lib
 
 # import name -> (distribution name on PyPI, Debian package)
 LIBRARIES = {
@@ -29,7 +29,8 @@ class MissingLibrary(Exception):
 
     def __init__(self, name: str) -> None:
         self.library, self.package = LIBRARIES[name]
-        super().__init__(missing_required_lib(self.library, reason=f"(Debian package {self.package})"))
+        python = f"{platform.node()}'s Python {sys.executable}"
+        super().__init__(f"The Python library {self.library} (Debian package {self.package}) is missing on {python}.")
         self.traceback = traceback.format_exc()
 
     def as_result(self) -> dict[str, t.Any]:

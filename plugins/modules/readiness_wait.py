@@ -105,6 +105,13 @@ EXAMPLES = r"""
       - name: database
         sqlite: {path: /var/lib/shop/shop.db, tables: [catalog], migration_head: 3f2a9c1d7e55}
 
+- name: Wait until a schedule that was just set up has made its first backup
+  tria.production.readiness_wait:
+    timeout: 900
+    targets:
+      - name: backup
+        backup: {dest: /var/backups/postgresql, dbname: shop, max_age: 0.25}
+
 - name: Wait until the old server is gone
   tria.production.readiness_wait:
     timeout: 60

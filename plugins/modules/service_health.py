@@ -83,6 +83,12 @@ EXAMPLES = r"""
         skip: "{{ '' if search_enabled else 'this stack has no search' }}"
         tcp: {port: 9200}
 
+- name: Is there a young backup, and does its schedule run?
+  tria.production.service_health:
+    targets:
+      - name: backup
+        backup: {dest: /opt/shop/backups, dbname: shop, max_age: 26}
+
 - name: Look at what the internet sees of it
   tria.production.service_health:
     targets:

@@ -26,13 +26,22 @@ def debian(program: str) -> str:
     return str(path)
 
 
+def installed(program: str, package: str) -> str:
+    """The path of a program of this host; its Debian package is installed where it is missing."""
+    if not shutil.which(program):
+        _run("apt-get", "update", "-qq")
+        _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+    path = shutil.which(program)
+    if not path:
+        raise RuntimeError(f"package {package} has no {program}")
+    return path
+
+
 def wait_on() -> str:
     """The path of npm's wait-on; Node.js itself is installed where it is missing."""
     path = _FOLDER / "node_modules" / ".bin" / "wait-on"
     if not path.exists():
-        if not shutil.which("npm"):
-            _run("apt-get", "update", "-qq")
-            _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "nodejs", "npm")
+        installed("npm", "npm")  # and with it Node.js
         version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
         package = _WAIT_ON if int(version.lstrip("v").split(".")[0]) >= 20 else _WAIT_ON_FOR_OLD_NODE
         _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(_FOLDER), package)

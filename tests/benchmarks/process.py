@@ -50,6 +50,10 @@ class Program:
         self._killer = threading.Timer(timeout, self._process.kill)
         self._killer.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def finish(self) -> Ended:
         _pid, status, used = os.wait4(self._process.pid, 0)
         at = time.monotonic()

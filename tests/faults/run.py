@@ -14,9 +14,9 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / ".build")]
 
 from benchmarks import suites  # noqa: E402  (found through the path above)
-from faults import deploy, readiness  # noqa: E402
+from faults import backup, deploy, readiness  # noqa: E402
 
-SUITES = {"readiness": readiness.run, "deploy": deploy.run}
+SUITES = {"readiness": readiness.run, "deploy": deploy.run, "backup": backup.run}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -38,10 +39,23 @@ OPTIONS = types.MappingProxyType(
         "compression": "zstd",
         "compression_level": None,
         "globals": True,
+        "format": "custom",
+        "jobs": None,
         "verify": "archive",
+        "verify_restore_up_to": None,
         "keep_last": 7,
+        "keep_daily": 0,
+        "keep_weekly": 0,
+        "keep_monthly": 0,
+        "keep_min": 1,
+        "keep_labels": [],
+        "keep_labels_in": None,
+        "keep_before": 7,
+        "min_size_ratio": 0.5,
         "pin": False,
         "label": None,
+        "age_recipients": [],
+        "copies": [],
         "timeout": 120.0,
         "lock_timeout": 30.0,
     }
@@ -111,25 +125,34 @@ class Postgres:
     def dumping(self) -> int:
         return int(self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pg_backup-%'"))
 
+    @contextlib.contextmanager
+    def session(self, name: str, sql: str, dbname: str = DBNAME) -> t.Iterator[subprocess.Popen[bytes]]:
+        """A session that stays open, as `application_name` name, once `sql`, which prints one line, is done."""
+        with self.tool("psql", "-XAtq", dbname=dbname, stdin=subprocess.PIPE) as session:
+            session.stdin.write(f"SET application_name = '{name}'; {sql}\n".encode())
+            session.stdin.flush()
+            assert session.stdout.readline()
+            yield session
+            session.communicate(timeout=30)
+
+    def pid_of(self, program: str) -> int:
+        """The only process of that name in the container, as this host numbers it."""
+        [pid] = [int(pid) for pid, name in self.container.top(ps_args="-o pid,comm")["Processes"] if name == program]
+        return pid
+
+    @property
+    def address(self) -> str:
+        self.container.reload()
+        return next(iter(self.container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+
     def remove(self) -> None:
         self.container.remove(force=True, v=True)
 
 
-class LockedTable:
-    """A session that keeps a table locked exclusively, as a migration would."""
-
-    def __init__(self, server: Postgres) -> None:
-        self.server = server
-
-    def __enter__(self) -> None:
-        self.session = self.server.tool("psql", "-XAtq", stdin=subprocess.PIPE)
-        self.session.stdin.write(b"SET application_name = 'migration'; BEGIN; LOCK TABLE catalog; SELECT 'locked';\n")
-        self.session.stdin.flush()
-        assert self.session.stdout.readline() == b"locked\n"
-
-    def __exit__(self, *_exc: t.Any) -> None:
-        with self.session:
-            self.session.communicate(b"ROLLBACK;\n", timeout=30)
+def locked_table(server: Postgres, dbname: str = DBNAME) -> t.ContextManager[t.Any]:
+    """A session that keeps a table locked exclusively, as a migration does."""
+    statements = "BEGIN; ALTER TABLE catalog ADD COLUMN later int; SELECT 'locked';"
+    return server.session("migration", statements, dbname)
 
 
 def start(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any) -> subprocess.Popen[bytes]:
@@ -152,6 +175,12 @@ def result_of(process: subprocess.Popen[bytes]) -> dict[str, t.Any]:
     assert PASSWORD not in out.decode() + err.decode()
     assert out, err.decode()
     return json.loads(out)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that have not ended."""
+    threads = glob.glob(f"/proc/{pid}/task/*/children")
+    return [int(child) for thread in threads for child in pathlib.Path(thread).read_text().split()]
 
 
 def partials(dest: pathlib.Path) -> list[str]:

@@ -96,6 +96,22 @@ def test_retention_keeps_the_newest_and_the_pinned(backup: t.Any, dest: pathlib.
     assert not partials(dest) and not os.path.exists(first["backup"]["globals"])
 
 
+def test_retention_keeps_the_newest_of_each_day(backup: t.Any, dest: pathlib.Path) -> None:
+    def dated(made: dict[str, t.Any], created_at: str) -> str:
+        path = pathlib.Path(made["backup"]["manifest"])
+        path.write_text(json.dumps({**json.loads(path.read_text()), "created_at": created_at}))
+        return made["backup"]["path"]
+
+    rules = {"dbname": "postgres", "keep_last": 0, "keep_daily": 2}
+    days = ("2025-01-01T03:00:00.0Z", "2025-01-07T03:00:00.0Z", "2025-01-07T04:00:00.0Z")
+    old, earlier, later = (dated(backup(dbname="postgres"), day) for day in days)
+    preview = backup(_ansible_check_mode=True, **rules)
+    assert preview["deleted"] == [old, earlier] and os.path.exists(old)
+    result = backup(**rules)
+    assert result["deleted"] == [old, earlier] and os.path.exists(later)
+    assert not partials(dest) and len(manifests(dest)) == 2
+
+
 def test_by_compose_project_and_service(backup: t.Any, server: Postgres) -> None:
     result = backup(dbname="postgres", container={"project": PROJECT, "service": "postgres"})
     assert result["changed"] and json.loads(pathlib.Path(result["backup"]["manifest"]).read_text())["source"] == {

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import glob
 import json
 import os
@@ -390,3 +391,43 @@ def test_a_newer_server_s_dump_is_refused(run: t.Any, restore: t.Any, target: Po
     before = target.databases()
     result = restore()
     assert result["failed"] and "PostgreSQL 99.1" in result["cause"] and target.databases() == before
+
+
+def test_what_restores_kept_goes_when_its_days_are_over(run: t.Any, restore: t.Any, target: Postgres) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    oldest, old, used, fresh = (
+        f"{DBNAME}_before_{now - datetime.timedelta(days=days):%Y%m%d_%H%M%S}" for days in (40, 20, 10, 1)
+    )
+    foreign = f"{DBNAME}_before_the_move"
+    for name in (oldest, used, foreign):
+        target.psql('CREATE DATABASE "' + name.replace('"', '""') + '"', dbname="postgres")
+    target.psql('CREATE DATABASE "' + fresh.replace('"', '""') + '"', dbname="postgres")
+    with target.tool("psql", "-XAtq", dbname=used, stdin=subprocess.PIPE) as session:
+        session.stdin.write(b"SELECT 'here';\n")
+        session.stdin.flush()
+        assert session.stdout.readline() == b"here\n"
+        preview = run(_ansible_check_mode=True)
+        assert preview["dropped"] == [oldest] and oldest in target.databases()
+        result = run()
+        session.communicate(timeout=30)
+    assert result["dropped"] == [oldest] and oldest not in target.databases()
+    assert f"{used} should have been dropped, but somebody is connected to it" in result["msg"]
+    target.psql('CREATE DATABASE "' + old.replace('"', '""') + '"', dbname="postgres")
+    preview = restore(_ansible_check_mode=True, keep_before=0)
+    assert preview["dropped"] == [old, used, fresh] and old in target.databases()
+    result = restore()
+    assert (
+        result["changed"] and result["dropped"] == [old, used] and "Dropped what earlier restores kept" in result["msg"]
+    )
+    assert {name for name in target.databases() if "_before_" in name} == {fresh, foreign, result["restored"]["before"]}
+
+
+def test_what_is_not_the_login_s_to_drop_is_told(run: t.Any, target: Postgres, plain: dict[str, str]) -> None:
+    kept = ["plains_before_20250101_000000", "plains_before_20250102_000000"]
+    for name in kept:
+        target.psql(f"CREATE DATABASE {name}", dbname="postgres")
+    result = run(globals=False, **plain)
+    assert result["changed"] and result["dropped"] == [] and set(kept) < set(target.databases())
+    assert f"{kept[0]} should have been dropped, but login_user is not its owner" in result["msg"], result
+    target.psql(f"ALTER DATABASE {kept[0]} OWNER TO plain", dbname="postgres")
+    assert run(globals=False, **plain)["dropped"] == kept[:1] and kept[0] not in target.databases()

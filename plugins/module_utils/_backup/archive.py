@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -16,6 +17,7 @@ import zlib
 
 from ansible_collections.tria.production.plugins.module_utils import _deps
 from ansible_collections.tria.production.plugins.module_utils._backup.process import CHUNK
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 EXTENSIONS = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 DEFAULT_LEVELS = {"zstd": 1, "gzip": 1, "none": 0}  # the fastest: pg_dump is the slow side then
@@ -96,6 +98,18 @@ class Writer:
         return self._meter.sha256
 
 
+def level(compression: str, wanted: int | None) -> int:
+    """The level that is `wanted`, or the default; raises `ProductionError` for one that there is not."""
+    lowest, highest = LEVELS[compression]
+    if wanted is None:
+        return DEFAULT_LEVELS[compression]
+    if not lowest <= wanted <= highest:
+        raise ProductionError(
+            "compression_level", f"{wanted} is not a level of {compression}.", f"Use {lowest} to {highest}."
+        )
+    return wanted
+
+
 def _compressor(file: t.Any, compression: str, level: int) -> t.Any:
     if compression == "zstd":
         zstandard = _deps.load("zstandard")
@@ -115,32 +129,61 @@ def _decompressor(file: t.Any, compression: str) -> t.Any:
     return file
 
 
-def chunks(path: str, compression: str) -> t.Iterator[bytes]:
-    """The archive inside the file, in pieces of at most 1 MiB; raises `Damaged`."""
-    with open(path, "rb") as file:
-        yield from _decompressed(file, compression)
-
-
 def checked_chunks(path: str, compression: str, size: int, sha256: str, archive_bytes: int) -> t.Iterator[bytes]:
     """As `chunks`, but every byte of the file is read, from the disk where the kernel lets us, and compared.
 
     Raises `Damaged` at the end when the file's size, its SHA-256 or the archive's length is not the given one.
     """
+    with _from_disk(path) as file:
+        yield from checked_stream(file, compression, (size, sha256), archive_bytes)
+
+
+def checked_stream(
+    file: t.Any, compression: str, written: tuple[int, str], archive_bytes: int
+) -> t.Iterator[bytes]:
+    """As `checked_chunks`, of an open file; `written` is its size and SHA-256."""
+    meter, seen = Meter(file), 0
+    for chunk in decompressed(meter, compression):
+        seen += len(chunk)
+        yield chunk
+    while meter.read(CHUNK):  # what follows the end of the compressed stream
+        continue
+    require_same((meter.size, meter.sha256), written)
+    if seen != archive_bytes:
+        raise Damaged(f"the archive has {seen} bytes, {archive_bytes} were dumped")
+
+
+@contextlib.contextmanager
+def _from_disk(path: str) -> t.Iterator[t.Any]:
+    """The file, opened; what is read of it comes from the disk where the kernel lets us."""
     with open(path, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        meter, seen = Meter(file), 0
-        for chunk in _decompressed(meter, compression):
-            seen += len(chunk)
-            yield chunk
-        while meter.read(CHUNK):  # what follows the end of the compressed stream
-            continue
-        if (meter.size, meter.sha256) != (size, sha256):
-            raise Damaged(f"SHA-256 {meter.sha256} over {meter.size} bytes was read, {sha256} over {size} was written")
-        if seen != archive_bytes:
-            raise Damaged(f"the archive has {seen} bytes, {archive_bytes} were dumped")
+        yield file
 
 
-def _decompressed(file: t.Any, compression: str) -> t.Iterator[bytes]:
+def digest(path: str) -> tuple[int, str]:
+    """Size and SHA-256 of the file."""
+    with _from_disk(path) as file:
+        return digest_of(file)
+
+
+def digest_of(file: t.Any) -> tuple[int, str]:
+    """As `digest`, of what is left of an open file."""
+    meter = Meter(file)
+    while meter.read(CHUNK):
+        continue
+    return meter.size, meter.sha256
+
+
+def require_same(found: tuple[int, str], written: tuple[int, str]) -> None:
+    """Raises `Damaged` unless size and SHA-256 are what they were."""
+    if found != written:
+        raise Damaged(
+            f"SHA-256 {found[1]} over {found[0]} bytes was read, {written[1]} over {written[0]} was written"
+        )
+
+
+def decompressed(file: t.Any, compression: str) -> t.Iterator[bytes]:
     damage: t.Any = (EOFError, zlib.error, gzip.BadGzipFile)
     if compression == "zstd":
         damage = _deps.load("zstandard").ZstdError

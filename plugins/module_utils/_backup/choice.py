@@ -56,7 +56,7 @@ def choose(dest: str, wanted: str | None, dbname: str, source: dict[str, t.Any],
 
 
 def _named(dest: str, wanted: str) -> Choice:
-    folder, name = os.path.split(os.path.join(dest, wanted))
+    folder, name = os.path.split(os.path.join(dest, wanted).rstrip("/"))
     if name.endswith(manifest.SUFFIX):
         name = name[: -len(manifest.SUFFIX)]
     complete = manifest.published(folder)
@@ -72,7 +72,7 @@ def _named(dest: str, wanted: str) -> Choice:
 
 def require_version(chosen: Choice, server_version: str) -> None:
     """Refuses a dump of a newer server: what it holds, an older one may not know."""
-    if _major(chosen.record.server_version) > _major(server_version):
+    if major(chosen.record.server_version) > major(server_version):
         raise ProductionError(
             chosen.path,
             f"was made of PostgreSQL {chosen.record.server_version}, this server is {server_version}.",
@@ -80,7 +80,8 @@ def require_version(chosen: Choice, server_version: str) -> None:
         )
 
 
-def _major(version: str) -> int:
+def major(version: str) -> int:
+    """The first number of a server's version; 0 when there is none."""
     match = re.match(r"\d+", version)
     return int(match[0]) if match else 0
 

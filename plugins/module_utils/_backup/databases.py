@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
-from ansible_collections.tria.production.plugins.module_utils._backup.source import Server, literal
+from ansible_collections.tria.production.plugins.module_utils._backup.source import BEFORE_SQL, Server, literal
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _NAME_BYTES = 63  # what PostgreSQL keeps of a name; it cuts the rest off without a word
@@ -26,7 +26,7 @@ _LISTS = (
     "unix_socket_directories",
 )
 
-_STATE_SQL = """
+_STATE_SQL = f"""
 SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
@@ -35,6 +35,7 @@ SELECT json_build_object(
         CASE WHEN pg_has_role('pg_read_all_settings', 'MEMBER') THEN current_setting('data_directory') END,
     'roles', (SELECT json_agg(rolname) FROM pg_roles),
     'oids', (SELECT json_object_agg(datname, oid::text) FROM pg_database),
+    'before', {BEFORE_SQL},
     'live', (
         SELECT json_build_object(
             'attributes', to_jsonb(d),
@@ -51,7 +52,7 @@ SELECT json_build_object(
                                 'role', CASE setrole WHEN 0 THEN NULL ELSE pg_get_userbyid(setrole) END))
                 FROM pg_db_role_setting WHERE setdatabase = d.oid))
         FROM pg_database d JOIN pg_tablespace s ON s.oid = d.dattablespace
-        WHERE d.datname = {name}))
+        WHERE d.datname = {{name}}))
 """
 
 # While pg_database is locked nobody can connect to any database: who tries waits, and then finds the new one under the
@@ -91,8 +92,9 @@ COMMIT;
 class State:
     """A server and one database of it.
 
-    `oids` are those of all databases by name. `live` describes the database: its row of pg_database (`attributes`) and
-    what that row names by number or keeps elsewhere; None when there is no such database.
+    `oids` are those of all databases by name. `before` is as in `source.Facts`. `live` describes the database: its row
+    of pg_database (`attributes`) and what that row names by number or keeps elsewhere; None when there is no such
+    database.
     """
 
     server_version: str
@@ -101,6 +103,7 @@ class State:
     data_directory: str | None
     roles: list[str]
     oids: dict[str, str]
+    before: dict[str, dict[str, t.Any]]
     live: dict[str, t.Any] | None
 
 

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._atomic import sync_folder
@@ -95,8 +96,16 @@ def sweep(folder: str, stem: str | None) -> list[str]:
     committed = stem is None or any(name.startswith(stem) and name.endswith(manifest.SUFFIX) for name in names)
     stale = [name for name in names if name.startswith(_PARTIAL) or (not committed and name.startswith(f"{stem}."))]
     for name in stale:
-        os.unlink(os.path.join(folder, name))
+        _discard(os.path.join(folder, name))
     return sorted(stale)
+
+
+def _discard(path: str) -> None:
+    """Removes a file, or the folder that a dump in directory format is."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 class Draft:
@@ -112,7 +121,7 @@ class Draft:
     def __exit__(self, *_exc: t.Any) -> None:
         for name in self._names:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path(name))
+                _discard(self.path(name))
 
     def path(self, name: str) -> str:
         """Where the file is before it is published; its name never looks like a backup's."""
@@ -130,6 +139,12 @@ class Draft:
             file.flush()
             os.fsync(file.fileno())
 
+    def folder(self, name: str) -> str:
+        """A new folder, for its owner only; returns its path. Who fills it brings its files to the disk."""
+        os.mkdir(self.path(name), mode=0o700)
+        self._names.append(name)
+        return self.path(name)
+
     def publish(self, record: manifest.Manifest) -> str:
         """Gives every file its name, the manifest last; returns the manifest's path."""
         commit = record.dump.file + manifest.SUFFIX
@@ -144,9 +159,9 @@ class Draft:
 
 def remove(folder: str, record: manifest.Manifest) -> None:
     """Takes a backup away. Its files lose their names before its manifest does: a crash leaves nothing that counts."""
-    for each in record.files:
-        os.rename(os.path.join(folder, each.file), os.path.join(folder, _PARTIAL + each.file))
+    for name in record.names:
+        os.rename(os.path.join(folder, name), os.path.join(folder, _PARTIAL + name))
     os.unlink(os.path.join(folder, record.dump.file + manifest.SUFFIX))
     sync_folder(folder)
-    for each in record.files:
-        os.unlink(os.path.join(folder, _PARTIAL + each.file))
+    for name in record.names:
+        _discard(os.path.join(folder, _PARTIAL + name))

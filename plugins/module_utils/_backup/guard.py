@@ -13,7 +13,17 @@ import secrets
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
-from ansible_collections.tria.production.plugins.module_utils._backup import databases, locate, process
+from ansible_collections.tria.production.plugins.module_utils._backup import (
+    archive,
+    databases,
+    directory,
+    locate,
+    process,
+    proof,
+    retention,
+    shrinkage,
+    throwaway,
+)
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import sweep
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Server
@@ -54,17 +64,38 @@ def server_of(options: dict[str, t.Any]) -> Server:
         container = locate.find(client, options["container"], options["when_absent"])
     finally:
         client.close()
-    return Container(connection, application_name, container)
+    return Container(connection, application_name, container, options["container"].get("scratch") or "/tmp")
 
 
 def require_sane(options: dict[str, t.Any]) -> None:
     """What an argument spec cannot say."""
-    for name in ("keep_last", "timeout", "lock_timeout"):
+    for name in ("timeout", "lock_timeout"):
         if options[name] <= 0:
             raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
+    if options["jobs"] is not None and options["jobs"] < 1:
+        raise ProductionError("jobs", f"is {options['jobs']}.", "It must be more than zero.")
+    if options["keep_before"] < 0:
+        raise ProductionError("keep_before", f"is {options['keep_before']}.", "It must not be less than zero.")
     for name in ("dest", "dbname"):
         if not options[name]:
             raise ProductionError(name, "is empty.", "It needs a value.")
+
+
+def require_makeable(options: dict[str, t.Any]) -> None:
+    """As `require_sane`, of the options for making a backup: raises `ProductionError` before anything is done."""
+    require_sane(options)
+    retention.Rules.of(options)
+    shrinkage.require_sane(options["min_size_ratio"])
+    archive.level(options["compression"], options["compression_level"])
+    if options["verify_restore_up_to"] is not None:
+        proof.bytes_of(options["verify_restore_up_to"])
+    is_directory = options["format"] == "directory"
+    if is_directory and options["age_recipients"]:
+        raise ProductionError(
+            "age_recipients", "cannot be used with format=directory.", "Use format=custom, which is one stream."
+        )
+    if (options["jobs"] or 1) > 1 and not is_directory:
+        raise ProductionError("jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs.")
 
 
 def ender(server: Server, left_behind: list[str]) -> t.Callable[[], None]:
@@ -88,4 +119,8 @@ def clean_up_after(server: Server, dest: str, unfinished: dict[str, t.Any], dead
         server.terminate(unfinished["application_name"])
     if unfinished.get("restoring") and unfinished.get("source") == server.identity:
         databases.drop(server, unfinished["restoring"], deadline)
+    if unfinished.get("scratch") and unfinished.get("source") == server.identity:
+        directory.remove_scratch(server, unfinished["scratch"], deadline)
+    if isinstance(server, Container):
+        throwaway.sweep(dest)
     sweep(dest, unfinished.get("stem"))

@@ -18,16 +18,28 @@ SUFFIX = ".json"
 
 @dataclasses.dataclass
 class File:
-    """One file of a backup, by its name in the folder."""
+    """One file of a backup, by its name in the folder; `plain_*` is what was encrypted, None when nothing was."""
 
     file: str
     size_bytes: int
     sha256: str
+    plain_size_bytes: int | None = None
+    plain_sha256: str | None = None
+
+    @property
+    def content_bytes(self) -> int:
+        return self.size_bytes if self.plain_size_bytes is None else self.plain_size_bytes
 
 
 @dataclasses.dataclass
 class Manifest:
-    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601."""
+    """Everything that is known about one backup; holds no secret. `created_at` is UTC, ISO 8601.
+
+    `dump` is a file; in directory format it is a folder, whose files are `parts` (named by their path in it), its size
+    is theirs, and its hash is `directory.digest`. `archive_bytes`, before compression, nobody knows then. `contents`
+    are the number of rows and the hash of each table, as `snapshot.Reading.contents` gives them, when the dump was
+    verified by restoring it.
+    """
 
     created_at: str
     dbname: str
@@ -35,7 +47,7 @@ class Manifest:
     dump: File
     globals: File | None
     compression: str
-    archive_bytes: int
+    archive_bytes: int | None
     database_size_bytes: int
     server_version: str
     pg_dump_version: str
@@ -45,10 +57,21 @@ class Manifest:
     duration_s: float
     label: str | None = None
     pinned: bool = False
+    verified_reason: str | None = None
+    contents: dict[str, dict[str, t.Any]] | None = None
+    parts: list[File] | None = None
+    age_recipients: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def files(self) -> list[File]:
-        return [self.dump] + ([self.globals] if self.globals else [])
+        """Every file, by its path in the folder of the backups."""
+        parts = [dataclasses.replace(each, file=os.path.join(self.dump.file, each.file)) for each in self.parts or []]
+        return (parts or [self.dump]) + ([self.globals] if self.globals else [])
+
+    @property
+    def names(self) -> list[str]:
+        """What the backup has in the folder of the backups, beside its manifest."""
+        return [self.dump.file] + ([self.globals.file] if self.globals else [])
 
     def as_json(self) -> bytes:
         record = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
@@ -67,6 +90,7 @@ def parse(raw: bytes) -> Manifest:
             raise NoManifest("another format")
         record["dump"] = File(**record["dump"])
         record["globals"] = File(**record["globals"]) if record["globals"] else None
+        record["parts"] = [File(**each) for each in record["parts"]] if record.get("parts") else None
         return Manifest(**record)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise NoManifest(str(exc)) from exc

@@ -74,6 +74,7 @@ def run(
 
     `feed` is written to its standard input, what it prints goes to `sink` (or nowhere). When either raises, the
     deadline passes or a signal arrives, `on_abort` is called, the program is ended, and the exception goes on.
+    It is called, too, when the program was killed: what a client has started elsewhere may outlive it.
     """
     process = subprocess.Popen(
         argv,
@@ -98,6 +99,8 @@ def run(
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+    if status < 0 and on_abort is not None:
+        on_abort()
     return status, b"".join(errors).decode("utf-8", "replace").strip()
 
 

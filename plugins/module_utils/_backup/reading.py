@@ -31,21 +31,16 @@ class Collector:
             )
 
 
-def contents(source: Server, path: str, compression: str, deadline: Deadline) -> archive.Contents:
-    """The table of contents. It is at the head of the archive, and pg_restore reads no further.
+def contents(
+    server: Server, argv: list[str], deadline: Deadline, feed: t.Iterator[bytes] | None = None
+) -> archive.Contents:
+    """What `argv`, a `pg_restore --list`, prints of a dump.
 
-    Raises `archive.Damaged` when there is none, `ProductionError` when pg_restore refuses it.
+    Raises `archive.Damaged` when that is no table of contents, `ProductionError` when pg_restore refuses the dump.
     """
     listing = Collector()
-    argv = ["pg_restore", "--format=custom", "--list"]
-    source.run(argv, deadline, feed=archive.chunks(path, compression), sink=listing.write)
+    server.run(argv, deadline, feed=feed, sink=listing.write)
     return archive.parse_list(listing.data.decode("utf-8", "replace"))
-
-
-def read_fully(source: Server, feed: t.Iterator[bytes], deadline: Deadline) -> None:
-    """Every byte of `feed` (`archive.checked_chunks`) through pg_restore, which must find all entries."""
-    argv = ["pg_restore", "--format=custom", "--file=/dev/null"]
-    fed_to(source, argv, feed, deadline, "the dump cannot be read back")
 
 
 def fed_to(source: Server, argv: list[str], feed: t.Iterator[bytes], deadline: Deadline, failure: str) -> None:

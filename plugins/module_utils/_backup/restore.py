@@ -17,17 +17,21 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._backup import (
     archive,
+    before,
     choice,
+    custom,
     databases,
+    directory,
+    encryption,
     guard,
     manifest,
     process,
-    reading,
     roles,
+    snapshot,
 )
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import Lock
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
-from ansible_collections.tria.production.plugins.module_utils._backup.source import conninfo
+from ansible_collections.tria.production.plugins.module_utils._backup.source import Server
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _MARGIN = 1.1  # on the size that the database had
@@ -72,7 +76,8 @@ class Restore:
         self.dest = os.path.abspath(options["dest"])
         self.dbname = options["dbname"]
         self.restoring = databases.beside(self.dbname, "_restoring")
-        self.before = databases.beside(self.dbname, f"_before_{now:%Y%m%d_%H%M%S}")
+        self.before = before.name(self.dbname, now)
+        self.key: encryption.Key | None = None  # of the chosen backup
         self.deadline = Deadline(options["timeout"])
         self.started = time.monotonic()
         self.source = guard.server_of({**options, "when_absent": "fail"})
@@ -83,33 +88,56 @@ class Restore:
         """Everything that `run` decides and verifies, nothing that it writes."""
         state = self._state()
         chosen = self._choose(state)
-        self._verify(chosen)
+        dump = self._dump_at(chosen)
+        with self._damage_explained(chosen):
+            if isinstance(dump, directory.Dump) and self.server.scratch:
+                dump.check()  # pg_restore would need a copy of it in the container
+            else:
+                with dump.lent(self.server):
+                    self._verify(dump, chosen.record)
         self._need_space(chosen.record, state)
         made, _statements = self._missing_roles(chosen, state)
-        return self._result(chosen, state, made, done=False)
+        return self._with_pruned(self._result(chosen, state, made, done=False), state, check_mode=True)
 
     def run(self) -> dict[str, t.Any]:
         chosen = self._choose(self._state())  # before the lock: a wrong password leaves no folder behind
-        with Lock(self.dest) as lock:
+        with Lock(self.dest) as lock, contextlib.ExitStack() as lent:
             guard.clean_up_after(self.server, self.dest, lock.unfinished, self.deadline)
-            lock.record({"pid": os.getpid()})
+            mark = directory.mark(self.server) if chosen.record.parts else {}
+            lock.record({"pid": os.getpid(), **mark})
             state = self._state()
             self._require_free_name(state)
-            self._verify(chosen)
+            dump = self._dump_at(chosen)
+            with self._damage_explained(chosen):
+                if chosen.record.parts:
+                    directory.require_space(self.server, chosen.record.dump.size_bytes, self.deadline)
+                lent.enter_context(dump.lent(self.server))
+                self._verify(dump, chosen.record)
             self._need_space(chosen.record, state)
             made, statements = self._missing_roles(chosen, state)
-            record = {"application_name": self.source.application_name, "restoring": self.restoring}
+            record = {"application_name": self.source.application_name, "restoring": self.restoring, **mark}
             lock.record({"pid": os.getpid(), "source": self.source.identity, **record})
-            with self._undone_on_failure(lock):
+            with self._undone_on_failure(lock, mark):
                 if statements:
                     self.server.script("BEGIN;\n" + "\n".join(statements) + "\nCOMMIT;\n", self.deadline)
-                size = self._load(chosen, state)
+                target = self._load(dump, chosen, state)
+                lent.close()  # while a failure still leaves the running database as it was
+                size = self._compare(target, chosen, state)
                 swapping = time.monotonic()
                 self._swap()
                 swap_s = round(time.monotonic() - swapping, 3)
-        result = self._result(chosen, state, made, done=True)
-        result["restored"].update(database_size_bytes=size, swap_s=swap_s)
-        return result
+            self.end.swapped = self.before if state.live else self.end.swapped
+            result = self._result(chosen, state, made, done=True)
+            result["restored"].update(database_size_bytes=size, swap_s=swap_s)
+            return self._with_pruned(result, state)
+
+    def _with_pruned(
+        self, result: dict[str, t.Any], state: databases.State, check_mode: bool = False
+    ) -> dict[str, t.Any]:
+        """The result, with what earlier restores kept and nobody is to keep any longer."""
+        keep_days, newest = self.options["keep_before"], result["restored"]["before"] or ""
+        pruned = before.prune(self.server, self.dbname, state.before, keep_days, self.deadline, check_mode, newest)
+        return {**result, "msg": " ".join([result["msg"], *pruned.words(not check_mode)]), "dropped": pruned.dropped}
 
     def _state(self) -> databases.State:
         return databases.state(self.server, self.dbname, self.deadline)
@@ -118,6 +146,8 @@ class Restore:
         wanted, foreign = self.options["backup"], self.options["foreign"]
         chosen = choice.choose(self.dest, wanted, self.dbname, self.source.identity, foreign)
         choice.require_version(chosen, state.server_version)
+        with self._damage_explained(chosen):
+            self.key = encryption.key_for(chosen.record, chosen.path, self.options["age_identity_file"])
         return chosen
 
     def _require_free_name(self, state: databases.State) -> None:
@@ -129,24 +159,21 @@ class Restore:
                 f"Drop it when nobody needs it: DROP DATABASE {databases.quoted(self.restoring)}",
             )
 
-    def _verify(self, chosen: choice.Choice) -> None:
-        """Every byte of the backup against its manifest; raises `ProductionError`."""
-        record = chosen.record
-        with self._damage_explained(chosen):
-            reading.read_fully(self.server, self._feed(chosen), self.deadline)
-            found = reading.contents(self.server, chosen.path, record.compression, self.deadline)
-            if (found.entries, found.tables) != (record.entries, record.tables):
-                raise archive.Damaged(
-                    f"it has {found.entries} entries and {found.tables} tables, its manifest says {record.entries} and"
-                    f" {record.tables}"
-                )
+    def _dump_at(self, chosen: choice.Choice) -> t.Any:
+        if chosen.record.parts:
+            jobs, left_behind = self.options["jobs"], self.end.left_behind
+            return directory.Dump(chosen.path, chosen.record, self.deadline, jobs, left_behind)
+        return custom.Dump(chosen.path, chosen.record, self.deadline, self.key)
 
-    def _feed(self, chosen: choice.Choice) -> t.Iterator[bytes]:
-        record = chosen.record
-        dump = record.dump
-        return archive.checked_chunks(
-            chosen.path, record.compression, dump.size_bytes, dump.sha256, record.archive_bytes
-        )
+    def _verify(self, dump: t.Any, record: manifest.Manifest) -> None:
+        """Every byte of the backup against its manifest, through pg_restore; raises `archive.Damaged`."""
+        dump.read_fully(self.server)
+        found = dump.contents(self.server)
+        if (found.entries, found.tables) != (record.entries, record.tables):
+            raise archive.Damaged(
+                f"it has {found.entries} entries and {found.tables} tables, its manifest says {record.entries} and"
+                f" {record.tables}"
+            )
 
     @contextlib.contextmanager
     def _damage_explained(self, chosen: choice.Choice) -> t.Iterator[None]:
@@ -188,23 +215,24 @@ class Restore:
             return [], []
         each = chosen.record.globals
         with self._damage_explained(chosen):
-            feed = archive.checked_chunks(
-                os.path.join(chosen.folder, each.file), "none", each.size_bytes, each.sha256, each.size_bytes
-            )
+            path = os.path.join(chosen.folder, each.file)
+            feed = encryption.checked_chunks(path, "none", each, each.content_bytes, self.key)
             return roles.missing(b"".join(feed).decode("utf-8"), state.roles)
 
-    def _load(self, chosen: choice.Choice, state: databases.State) -> int:
-        """Makes the new database and fills it; returns its size in bytes. It is dropped whole when that fails.
+    def _load(self, dump: t.Any, chosen: choice.Choice, state: databases.State) -> Server:
+        """Makes the new database and fills it. It is dropped whole when that fails.
 
         So pg_restore needs no transaction around all of it, which would take a lock for every object from a table of
         locks that the running database shares.
         """
         self.server.script(databases.create_statement(self.restoring, state.live) + ";\n", self.deadline)
         target = self.source.at(self.restoring)
-        argv = ["pg_restore", "--format=custom", "--exit-on-error", "--no-password"]
         with self._damage_explained(chosen):
-            argv.append(f"--dbname={conninfo(self.restoring)}")
-            reading.fed_to(target, argv, self._feed(chosen), self.deadline, "the dump cannot be restored")
+            dump.restore(target)
+        return target
+
+    def _compare(self, target: Server, chosen: choice.Choice, state: databases.State) -> int:
+        """Holds the new database against the manifest, and makes it ready to be swapped; returns its size in bytes."""
         target.script("ANALYZE;\n", self.deadline)  # else the first queries would be planned without knowing a thing
         facts = target.facts(self.deadline)
         if facts.tables != chosen.record.tables:
@@ -213,6 +241,11 @@ class Restore:
                 f"has {chosen.record.tables} tables, {facts.tables} were restored.",
                 "See the server's log, and report this as a bug.",
             )
+        if chosen.record.contents is not None:
+            found = snapshot.contents(target, self.deadline, self.deadline.remaining())
+            # Another major version may write values otherwise; the rows are as many.
+            alike = choice.major(facts.server_version) == choice.major(chosen.record.server_version)
+            snapshot.require_same(chosen.path, chosen.record.contents, found, hashes=alike)
         properties = databases.property_statements(self.restoring, state.live)
         self.server.script("".join(f"{each};\n" for each in properties), self.deadline)
         return facts.database_size_bytes
@@ -222,18 +255,18 @@ class Restore:
         databases.swap(self.server, self._state(), names, self.deadline)
 
     @contextlib.contextmanager
-    def _undone_on_failure(self, lock: Lock) -> t.Iterator[None]:
+    def _undone_on_failure(self, lock: Lock, mark: dict[str, t.Any]) -> t.Iterator[None]:
         try:
             yield
         except ProductionError as exc:
-            self._undo(lock)
+            self._undo(lock, mark)
             cause = f"{exc.cause.rstrip('.')}; {self.end.words()}"
             raise ProductionError(exc.culprit, cause, exc.remedy, **exc.details) from exc
         except BaseException:
-            self._undo(lock)
+            self._undo(lock, mark)
             raise
 
-    def _undo(self, lock: Lock) -> None:
+    def _undo(self, lock: Lock, mark: dict[str, t.Any]) -> None:
         """Drops what was half-restored; a swap that was committed before its answer was lost stays."""
         deadline = Deadline(_CLEANUP_SECONDS)
         try:
@@ -242,29 +275,27 @@ class Restore:
             if self.before in oids and self.restoring not in oids:
                 self.end.swapped = self.before
             databases.drop(self.server, self.restoring, deadline, ours=True)
-            lock.record({})  # or the next run would take a database of that name for ours
+            lock.record(mark)  # or the next run would take a database of that name for ours
         except (ProductionError, process.TimedOut) as exc:
             self.end.left_behind.append(f"but {self.restoring} may be left until the next run removes it: {exc}")
 
-    def _result(
-        self, chosen: choice.Choice, state: databases.State, made: list[str], done: bool
-    ) -> dict[str, t.Any]:
-        record, before = chosen.record, self.before if state.live else None
+    def _result(self, chosen: choice.Choice, state: databases.State, made: list[str], done: bool) -> dict[str, t.Any]:
+        record, kept = chosen.record, self.before if state.live else None
         verb, now = ("was restored", "is now") if done else ("would be restored", "would become")
         label = f" ({record.label})" if record.label else ""
         words = [f"{self.source.name} {verb} from {chosen.path}, made at {record.created_at}{label}."]
         if made:
             words.append(f"Roles that were missing, made without a password: {', '.join(made)}.")
-        if before:
-            words.append(f"The database as it was {now} {before}.")
-        if before and done:
-            words.append(f"When nobody needs it: DROP DATABASE {databases.quoted(before)}")
+        if kept:
+            words.append(f"The database as it was {now} {kept}.")
+        if kept and done:
+            words.append(f"It stays for {self.options['keep_before']} days, and as long as it is the newest.")
         restored = {
             "path": chosen.path,
             "created_at": record.created_at,
             "label": record.label,
             "dbname": self.dbname,
-            "before": before,
+            "before": kept,
             "roles": made,
             "tables": record.tables,
             "entries": record.entries,

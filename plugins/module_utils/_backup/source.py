@@ -26,17 +26,25 @@ from ansible_collections.tria.production.plugins.module_utils._redact import red
 _CONNECT_SECONDS = "10"
 _CLEANUP_SECONDS = 15.0
 _POLL_SQL_SECONDS = 0.2
-_PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
+PSQL = ["psql", "--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1"]
 # What PostgreSQL tells of rows in its errors: they may be anybody's, and errors go into logs.
 _ROWS = re.compile(r"((?:Failing row contains|Key) \().*|(\bCOPY .+, line \d+).*")
 
+# Databases whose names begin as those do that the restores of a database have replaced.
+BEFORE_SQL = """(
+    SELECT coalesce(json_object_agg(datname, json_build_object(
+        'ours', pg_has_role(datdba, 'USAGE'),
+        'sessions', (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = b.oid))), json_build_object())
+    FROM pg_database b WHERE left(datname, length({name}) + 8) = {name} || '_before_')"""
+
 # User tables as pg_dump sees them: not the system's, not temporary ones, not those that an extension owns.
 # Nothing here waits for a lock on a table, as pg_table_size() would.
-_FACTS_SQL = """
+_FACTS_SQL = f"""
 SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'database_size_bytes', pg_database_size(current_database()),
-    'tables', count(*))
+    'tables', count(*),
+    'before', {BEFORE_SQL.format(name='current_database()')})
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND NOT EXISTS (SELECT FROM pg_depend d
@@ -49,10 +57,13 @@ FROM pg_stat_activity WHERE application_name = {name}
 """
 
 _BLOCKERS_SQL = """
-SELECT coalesce(json_agg(DISTINCT format('%s (pid %s, user %s, application %s, %s)', l.relation::regclass, a.pid,
-                                         a.usename, coalesce(nullif(a.application_name, ''), '-'), a.state)), '[]')
+SELECT coalesce(json_agg(DISTINCT format(
+    '%s (pid %s, user %s, application %s, %s%s)', l.relation::regclass, a.pid, a.usename,
+    coalesce(nullif(a.application_name, ''), '-'), a.state,
+    CASE WHEN NOT l.granted THEN ', waits itself for pid ' || array_to_string(pg_blocking_pids(a.pid), ', ') END
+)), '[]')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -83,11 +94,16 @@ class Connection:
 
 @dataclasses.dataclass
 class Facts:
-    """The database as it is now; its size includes indexes and the system catalogue."""
+    """The database as it is now; its size includes indexes and the system catalogue.
+
+    `before` are the databases named as those that its restores have replaced: by name, whether they are `ours` to drop
+    and how many `sessions` they have.
+    """
 
     server_version: str
     database_size_bytes: int
     tables: int
+    before: dict[str, dict[str, t.Any]]
 
 
 class Server:
@@ -97,6 +113,7 @@ class Server:
         self.connection = connection
         self.application_name = application_name
         self.on_abort: t.Callable[[], t.Any] | None = None  # called when a tool has to be ended before its time
+        self.scratch: str | None = None  # a folder for files, where the tools do not see those of this host
 
     @property
     def name(self) -> str:
@@ -120,8 +137,12 @@ class Server:
         deadline: Deadline,
         feed: t.Iterable[bytes] | None = None,
         sink: t.Callable[[bytes], t.Any] | None = None,
-    ) -> None:
-        """Runs one of PostgreSQL's tools; raises `ProductionError` with its last words when it fails."""
+        tool: str | None = None,
+    ) -> str:
+        """Runs one of PostgreSQL's tools; returns its last words, raises `ProductionError` with them when it fails.
+
+        `tool` is its name in the error, when it is not what `argv` begins with.
+        """
         names = sorted(self.connection.environment(self.application_name))
         command = self.command(argv, names, feed is not None)
         try:
@@ -129,7 +150,8 @@ class Server:
         except FileNotFoundError as exc:
             raise ProductionError(command[0], "is not installed on this host.", "Install it, on the PATH.") from exc
         if status != 0:
-            raise self.failure(argv[0], status, stderr)
+            raise self.failure(tool or argv[0], status, stderr)
+        return stderr
 
     def failure(self, tool: str, status: int, stderr: str) -> ProductionError:
         said = redact(_ROWS.sub(lambda match: f"{match[1] or match[2]}…", stderr), [self.connection.password or ""])
@@ -150,13 +172,13 @@ class Server:
     def query(self, sql: str, deadline: Deadline) -> t.Any:
         """The one JSON value that `sql` yields."""
         output: list[bytes] = []
-        argv = _PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
+        argv = PSQL + ["--tuples-only", "--no-align", f"--command={sql}"]
         self.run(argv, deadline, sink=output.append)
         return json.loads(b"".join(output))
 
     def script(self, sql: str, deadline: Deadline) -> None:
         """Runs statements one after the other, up to the first that fails; what they print is dropped."""
-        self.run(_PSQL, deadline, feed=[sql.encode("utf-8")])
+        self.run(PSQL, deadline, feed=[sql.encode("utf-8")])
 
     def free_bytes(self, folder: str, deadline: Deadline) -> int | None:
         """What the file system of a folder of the server has left, None where that cannot be told from here."""
@@ -166,7 +188,10 @@ class Server:
         return Facts(**self.query(_FACTS_SQL, deadline))
 
     def blockers(self, deadline: Deadline) -> list[str]:
-        """Who holds the locks that keep a dump waiting; one line each, without their statements."""
+        """Who keeps a dump waiting; one line each, without their statements.
+
+        A lock that is still waited for keeps out whoever comes after it, just as one that is held.
+        """
         return self.query(_BLOCKERS_SQL, deadline)
 
     def terminate(self, application_name: str) -> None:
@@ -193,8 +218,11 @@ class Server:
 class Container(Server):
     """A server in a container of this host's Docker Engine; its own tools are used, so that versions always fit."""
 
-    def __init__(self, connection: Connection, application_name: str, container: dict[str, t.Any]) -> None:
+    def __init__(
+        self, connection: Connection, application_name: str, container: dict[str, t.Any], scratch: str = "/tmp"
+    ) -> None:
         super().__init__(connection, application_name)
+        self.scratch = os.path.join(scratch, application_name)
         self.container_id = container["Id"]
         self.container_name = container["Name"].lstrip("/")
         labels = container["Config"]["Labels"] or {}
@@ -249,6 +277,7 @@ def _remedy(stderr: str, status: int) -> str:
         "to terminate": "Restore as a superuser, or end the sessions of other users first.",
         "being accessed by other users": "End what is connected to that database; pg_stat_activity shows it.",
         "does not exist": "Check dbname and login_user.",
+        "row-level security": "Connect as a superuser, or give login_user BYPASSRLS.",
         "permission denied": "Give login_user the right to read every table (role pg_read_all_data).",
         "server version mismatch": "Use a pg_dump that is at least as new as the server.",
         "the database system is": "Wait until the server accepts connections, then run again.",

@@ -36,6 +36,7 @@ from ansible_collections.tria.production.plugins.module_utils._probes import (
     _dependencies,
     _net,
     _secrets,
+    backup,
     command,
     container,
     dns,
@@ -67,6 +68,7 @@ KINDS: dict[str, types.ModuleType] = {
     "flow": flow,
     "command": command,
     "system": system,
+    "backup": backup,
 }
 
 CONNECTS_ITSELF = "connects_itself"  # in a target's memory: its kind did not use the connection it was given

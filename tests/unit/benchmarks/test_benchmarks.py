@@ -13,8 +13,9 @@ import time
 import pytest
 from benchmarks import suites
 from benchmarks.figures import Figure, percentile
+from benchmarks.memory import Watch
 from benchmarks.process import Program
-from faults import readiness
+from faults import backup, readiness
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,56 @@ def test_program():
 
 def test_a_program_that_hangs_is_killed():
     assert Program([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.2).finish().code == -9
+
+
+def test_memory_is_of_a_process_and_of_those_that_it_starts():
+    eats = "import sys, time; bytes_ = bytearray({} << 20); print(flush=True); time.sleep({})"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {eats.format(80, 0.5)!r}], check=True)"
+    program = Program([sys.executable, "-c", f"gone = bytearray(40 << 20); del gone; {child}"])
+    watch = Watch(program.pid)
+    assert program.finish().code == 0
+    watch.stop()
+    assert 40 << 20 <= watch.own_bytes < 80 << 20  # its peak, though it is over
+    assert watch.all_bytes >= 80 << 20
+
+
+@pytest.mark.parametrize(
+    "ok, intact, new, restores, outcome",
+    [
+        (True, True, True, True, "made"),
+        (True, True, True, False, "false-backup"),
+        (True, True, False, False, "false-backup"),
+        (False, True, False, False, "refused"),
+        (False, True, True, False, "left-partial"),
+        (False, True, True, True, "left-complete"),
+        (True, False, True, True, "lost-older"),
+        (None, True, True, True, "hung"),
+    ],
+)
+def test_outcomes_of_dumps(ok, intact, new, restores, outcome):
+    assert backup.outcome(ok, intact, new, restores) == outcome
+
+
+@pytest.mark.parametrize(
+    "ok, as_before, as_backup, outcome",
+    [
+        (True, False, True, "restored"),
+        (True, True, False, "false-restore"),
+        (True, False, False, "false-restore"),
+        (False, True, False, "refused"),
+        (False, False, False, "half-restored"),
+        (None, False, False, "hung"),
+    ],
+)
+def test_outcomes_of_restores(ok, as_before, as_backup, outcome):
+    assert backup.restore_outcome(ok, as_before, as_backup) == outcome
+
+
+def test_shortcomings_of_outcomes():
+    planted = backup.Case("it", backup.REFUSED, says="is full")
+    assert backup.shortcoming(planted, backup.Verdict(backup.REFUSED, 1.0, "the disk is full")) == ""
+    assert "is not in the message" in backup.shortcoming(planted, backup.Verdict(backup.REFUSED, 1.0, "no"))
+    assert "should have been refused" in backup.shortcoming(planted, backup.Verdict(backup.MADE, 1.0, "is full"))
 
 
 def case(ready=None):

@@ -15,7 +15,7 @@ import tracemalloc
 import pytest
 import zstandard
 
-from ansible_collections.tria.production.plugins.module_utils._backup import archive
+from ansible_collections.tria.production.plugins.module_utils._backup import archive, encryption
 from ansible_collections.tria.production.plugins.module_utils._backup.archive import Damaged
 
 COMPRESSIONS = ["zstd", "gzip", "none"]
@@ -74,7 +74,7 @@ def test_what_is_written_is_what_is_read(path: pathlib.Path, compression: str) -
     raw = path.read_bytes()
     assert (writer.size_bytes, writer.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
     assert writer.archive_bytes == len(CONTENT)
-    assert read(path, compression, writer) == b"".join(archive.chunks(str(path), compression)) == CONTENT
+    assert read(path, compression, writer) == b"".join(encryption.chunks(str(path), compression, None)) == CONTENT
 
 
 def test_other_tools_can_read_it(path: pathlib.Path) -> None:
@@ -119,7 +119,7 @@ def test_memory_is_bounded_however_well_it_compresses(path: pathlib.Path, compre
         writer.finish()
     tracemalloc.start()
     try:
-        for chunk in archive.chunks(str(path), compression):
+        for chunk in encryption.chunks(str(path), compression, None):
             assert len(chunk) <= 1 << 20
         _now, peak = tracemalloc.get_traced_memory()
     finally:

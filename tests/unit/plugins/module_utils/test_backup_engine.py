@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._backup import engine
+from ansible_collections.tria.production.plugins.module_utils._backup import engine, reading
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 OPTIONS = {
@@ -27,9 +27,21 @@ OPTIONS = {
     "compression": "zstd",
     "compression_level": None,
     "globals": True,
+    "format": "custom",
+    "jobs": None,
     "verify": "archive",
+    "verify_restore_up_to": None,
     "keep_last": 7,
+    "keep_daily": 0,
+    "keep_weekly": 0,
+    "keep_monthly": 0,
+    "keep_min": 1,
     "keep_labels": [],
+    "keep_labels_in": None,
+    "keep_before": 7,
+    "age_recipients": [],
+    "copies": [],
+    "min_size_ratio": 0.5,
     "pin": False,
     "label": None,
     "timeout": 30.0,
@@ -41,7 +53,7 @@ LIST = (
 )
 TOOLS = {
     "psql": """case "$*" in *terminate*) echo '{"left": 0}';; *pg_locks*) echo '["catalog (pid 7)"]';;
-        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1}';; esac""",
+        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1, "before": {}}';; esac""",
     "pg_dump": "head -c 100000 /dev/zero",
     "pg_dumpall": "echo 'CREATE ROLE a;'; echo '-- PostgreSQL database cluster dump complete'",
     "pg_restore": f"""case "$*" in *--list*) printf '{LIST}';; *) cat > /dev/null;; esac""",
@@ -100,6 +112,19 @@ def test_retention_only_knows_its_own_database(tools: t.Any, dest: pathlib.Path)
     first, second = create(dest, keep_last=1), create(dest, keep_last=1)
     assert (first["deleted"], second["deleted"]) == ([], [first["backup"]["path"]])
     assert all(os.path.exists(each["backup"]["path"]) for each in (other, elsewhere, second))
+
+
+def test_what_was_dumped_before_a_release_stays_as_long_as_the_release(
+    tools: t.Any, dest: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    release = tmp_path / "releases" / "20250101T000000Z-a"
+    release.mkdir(parents=True)
+    rules = {"keep_last": 1, "keep_labels_in": str(release.parent)}
+    before = create(dest, label=release.name, **rules)["backup"]["path"]
+    night = create(dest, **rules)["backup"]["path"]
+    assert create(dest, **rules)["deleted"] == [night] and os.path.exists(before)
+    release.rmdir()
+    assert before in create(dest, **rules)["deleted"] and not os.path.exists(before)
 
 
 def test_an_unusual_name_makes_a_usual_file(tools: t.Any, dest: pathlib.Path) -> None:
@@ -208,6 +233,22 @@ def test_an_old_backup_that_cannot_be_removed(
     assert caught.value.culprit == old and os.path.exists(caught.value.details["backup"]["manifest"])
 
 
+def test_a_dump_that_has_shrunk_is_not_published(tools: t.Any, dest: pathlib.Path) -> None:
+    old = create(dest)["backup"]["path"]
+    create(dest, verify="none", compression="none", min_size_ratio=0.0)  # proves nothing, so nothing is compared with it
+    before = names(dest)
+    tools(pg_dump="head -c 49999 /dev/zero")
+    with pytest.raises(ProductionError, match="only 50% of what the last backup has") as caught:
+        create(dest)
+    assert os.path.basename(old) in caught.value.cause and "min_size_ratio=0" in caught.value.remedy
+    assert names(dest) == before
+    assert create(dest, min_size_ratio=0.49)["changed"]
+    tools(pg_dump="head -c 25000 /dev/zero")
+    assert create(dest, compression="none", min_size_ratio=0.5)["changed"]  # exactly half is half
+    tools(pg_dump="head -c 1 /dev/zero")
+    assert create(dest, min_size_ratio=0.0)["changed"]
+
+
 def test_a_folder_that_cannot_be_made(tools: t.Any, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ProductionError, match="Not a directory") as caught:
@@ -222,6 +263,7 @@ def test_a_folder_that_cannot_be_made(tools: t.Any, tmp_path: pathlib.Path) -> N
         ({"timeout": 0.0}, "timeout"),
         ({"lock_timeout": -1.0}, "lock_timeout"),
         ({"dbname": ""}, "dbname"),
+        ({"min_size_ratio": 1.5}, "min_size_ratio"),
         ({"compression_level": 20}, "compression_level"),
         ({"compression": "none", "compression_level": 1}, "compression_level"),
     ],
@@ -232,8 +274,37 @@ def test_senseless_options(dest: pathlib.Path, changes: dict[str, t.Any], culpri
     assert caught.value.culprit == culprit and caught.value.remedy and not dest.exists()
 
 
+def test_an_encrypted_backup(tools: t.Any, dest: pathlib.Path) -> None:
+    tools(**{"age-keygen": "echo '# public key: age1own'", "age": "tr '\\000-\\377' '\\200-\\377\\000-\\177'"})
+    assert create(dest, check_mode=True, age_recipients=["age1theirs"])["changed"] and not dest.exists()
+    made = create(dest, age_recipients=["age1theirs"], compression="none")["backup"]
+    assert made["path"].endswith(".dump.age") and made["globals"].endswith(".globals.sql.age")
+    assert set(pathlib.Path(made["path"]).read_bytes()) == {0x80} and made["plain_sha256"] != made["sha256"]
+    assert b"CREATE ROLE" not in pathlib.Path(made["globals"]).read_bytes()
+    assert json.loads(pathlib.Path(made["manifest"]).read_text())["age_recipients"] == ["age1theirs"]
+    before = names(dest)
+    tools(age="case $* in *--decrypt*) head -c 10;; *) cat;; esac")
+    with pytest.raises(ProductionError, match="the dump is damaged"):
+        create(dest, age_recipients=["age1theirs"])
+    assert names(dest) == before
+
+
+def test_a_copy_that_fails_leaves_a_complete_backup(tools: t.Any, dest: pathlib.Path) -> None:
+    old = create(dest)["backup"]["path"]
+    nothing = dict.fromkeys(("restic", "config", "password_file", "env", "secret_env"))
+    place = {**nothing, "name": "nas", "rclone": "nas:b"}
+    tools(rclone="echo 'connection refused' >&2; exit 1")
+    with pytest.raises(ProductionError, match="connection refused"):
+        create(dest, check_mode=True, copies=[place])
+    with pytest.raises(ProductionError, match="copy nas: .*connection refused.*on this host is complete: ") as caught:
+        create(dest, copies=[place], keep_last=1)
+    details = caught.value.details
+    assert os.path.exists(details["backup"]["manifest"]) and details["copies"][0]["name"] == "nas"
+    assert details["deleted"] == [old] and not os.path.exists(old)
+
+
 def test_output_without_end_is_refused() -> None:
-    collector = engine.reading.Collector(10)
+    collector = reading.Collector(10)
     collector.write(b"1234567890")
     with pytest.raises(ProductionError, match="more than 10 bytes"):
         collector.write(b"1")

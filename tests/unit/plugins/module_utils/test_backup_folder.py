@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lock, partial files, publication, manifests and retention, without a database."""
+"""Lock, partial files, publication and manifests, without a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._backup import manifest, retention
+from ansible_collections.tria.production.plugins.module_utils._backup import manifest
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import (
     Draft,
     Lock,
@@ -210,34 +210,18 @@ def test_free_space_of_a_folder_that_does_not_exist_yet(tmp_path: pathlib.Path) 
     assert free_bytes(str(tmp_path / "not" / "yet")) > 0
 
 
-def expired(backups: list[manifest.Manifest], keep_last: int, newest: str) -> list[str]:
-    return [each.dump.file[: -len(".dump.zst")] for each in retention.expired(backups, keep_last, f"{newest}.dump.zst")]
+def test_a_link_of_that_name_is_not_followed(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "backups" / ".partial-x.dump.d").symlink_to(tmp_path / "precious")
+    assert sweep(str(tmp_path / "backups"), None) and (tmp_path / "precious").is_dir()
 
 
-def test_retention_keeps_the_last() -> None:
-    backups = [record(stem) for stem in "abcd"]
-    assert expired(backups, 2, "d") == ["a", "b"]
-    assert expired(backups, 1, "d") == ["a", "b", "c"]
-    assert expired(backups, 4, "d") == expired(backups, 9, "d") == []
-
-
-def test_pinned_ones_neither_count_nor_go() -> None:
-    backups = [record("a", pinned=True), record("b"), record("c", pinned=True), record("d")]
-    assert expired(backups, 2, "d") == []
-    assert expired(backups, 1, "d") == ["b"]
-
-
-def test_those_of_releases_that_can_be_gone_back_to_neither_count_nor_go() -> None:
-    backups = [record("a", label="r1"), record("b", label="r2"), record("c"), record("d", label="r3")]
-    found = retention.expired(backups, 1, "d.dump.zst", ["r1", "r3"])
-    assert [each.label for each in found] == ["r2"]
-
-
-def test_unverified_ones_do_not_count() -> None:
-    backups = [record("a"), record("b", verified="none"), record("c"), record("d", verified="none")]
-    assert expired(backups, 2, "d") == []
-    assert expired(backups, 1, "d") == ["a", "b"]
-
-
-def test_the_newest_stays_when_the_clock_was_set_back() -> None:
-    assert expired([record("a"), record("b"), record("c")], 1, "a") == ["b", "c"]
+def test_an_unfinished_folder_is_removed(tmp_path: pathlib.Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    with pytest.raises(OSError, match="planted"), Draft(str(backups)) as draft:
+        pathlib.Path(draft.folder("shop-1.dump.d"), "toc.dat").touch()
+        assert os.listdir(backups) == [".partial-shop-1.dump.d"]
+        raise OSError("planted")
+    assert os.listdir(backups) == []

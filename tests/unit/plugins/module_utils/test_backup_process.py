@@ -56,6 +56,15 @@ def test_a_timeout_ends_the_program(code: str) -> None:
     assert aborted == ["ended"] and time.monotonic() - begun < 20
 
 
+def test_a_program_that_was_killed_may_have_left_something_at_work() -> None:
+    aborted: list[str] = []
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    status, _stderr = process.run(python(code), ENV, Deadline(20), on_abort=lambda: aborted.append("ended"))
+    assert (status, aborted) == (-9, ["ended"])
+    process.run(python("raise SystemExit(137)"), ENV, Deadline(20), on_abort=lambda: aborted.append("twice"))
+    assert aborted == ["ended"]
+
+
 def test_an_error_of_the_sink_ends_the_program_and_goes_on() -> None:
     def full(_data: bytes) -> None:
         raise OSError(28, "No space left on device")

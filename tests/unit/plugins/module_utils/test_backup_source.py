@@ -104,8 +104,8 @@ def test_identities() -> None:
 
 
 def test_facts(tools: t.Any) -> None:
-    tools("psql", """echo '{"server_version": "15.1", "database_size_bytes": 7, "tables": 2}'""")
-    assert Server(CONNECTION, "a").facts(Deadline(10)) == source.Facts("15.1", 7, 2)
+    tools("psql", """echo '{"server_version": "15.1", "database_size_bytes": 7, "tables": 2, "before": {}}'""")
+    assert Server(CONNECTION, "a").facts(Deadline(10)) == source.Facts("15.1", 7, 2, {})
 
 
 @pytest.mark.parametrize(

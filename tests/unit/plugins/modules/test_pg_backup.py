@@ -50,7 +50,7 @@ def test_defaults(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> Non
         True,
         7,
     )
-    assert (options["timeout"], options["lock_timeout"]) == (3600, 30)
+    assert (options["timeout"], options["lock_timeout"], options["min_size_ratio"]) == (3600, 30, 0.5)
 
 
 def test_check_mode_reaches_the_engine(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> None:
@@ -60,25 +60,40 @@ def test_check_mode_reaches_the_engine(capsys: pytest.CaptureFixture[str], calls
 
 def test_the_service_is_postgres_unless_said_otherwise(capsys: pytest.CaptureFixture[str], calls: list[t.Any]) -> None:
     run(capsys, container={"project": "tria"})
-    assert calls[0][0]["container"] == {"project": "tria", "service": "postgres", "name": None}
+    assert calls[0][0]["container"] == {"project": "tria", "service": "postgres", "name": None, "scratch": "/tmp"}
 
 
 def test_a_restore(capsys: pytest.CaptureFixture[str], calls: list[t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[t.Any] = []
-    monkeypatch.setattr(pg_backup.restore, "restore", lambda *args: seen.append(args) or {"changed": True, "restored": {}})
+    monkeypatch.setattr(
+        pg_backup.restore, "restore", lambda *args: seen.append(args) or {"changed": True, "restored": {}}
+    )
     assert run(capsys, state="restored", backup="shop-1", _ansible_check_mode=True)["changed"] and not calls
     options, check_mode = seen[0]
     assert (options["backup"], options["foreign"], check_mode) == ("shop-1", False, True)
 
 
+@pytest.mark.parametrize(("state", "function"), [("scheduled", "ensure"), ("unscheduled", "remove")])
+def test_a_schedule(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, function: str
+) -> None:
+    seen: list[t.Any] = []
+    monkeypatch.setattr(pg_backup.schedule, function, lambda *args: seen.append(args) or {"changed": True})
+    assert run(capsys, state=state, schedule={"name": "shop"}, _ansible_check_mode=True)["changed"]
+    options, check_mode = seen[0]
+    expected = {"name": "shop", "calendar": None, "cron": None, "delay": 300, "metrics": None}
+    assert options["schedule"] == expected and check_mode
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"state": "scheduled"}, "state is scheduled but all of the following are missing: schedule"),
         ({"container": {"service": "db"}}, "one of the following is required"),
         ({"container": {"project": "tria", "name": "x"}}, "mutually exclusive"),
         ({"state": "absent"}, "value of state"),
         ({"when_absent": "ignore"}, "value of when_absent"),
-        ({"verify": "restore"}, "value of verify"),
+        ({"verify": "full"}, "value of verify"),
         ({"compression": "lzma"}, "value of compression"),
     ],
 )
