@@ -306,6 +306,9 @@ class WebSocket:
         head = self._stream.read(2)
         return self._stream.read(head[1]).decode() if len(head) == 2 else ""
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
         self._stream.close()
         self._sock.close()

@@ -323,6 +323,7 @@ def test_images_that_were_pulled_by_digest_go(stack, tmp_path):
     name, pinned = f"{registry.address}/app:1", []
 
     def deploy(*programs):
+        time.sleep(1)  # releases of one second have no order
         local = f"core-test-{uuid.uuid4().hex[:8]}"
         import_programs(stack.engine, local, "/bin/sh", *programs)
         pinned.append(f"{name}@{registry.push(stack.engine, f'{local}:1', 'app:1')}")

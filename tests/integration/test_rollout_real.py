@@ -248,9 +248,8 @@ def test_one_that_dies_in_the_window(running):
 
 
 def test_long_requests_and_websockets_have_their_grace(running):
+    running.app["x-rollout"].update(drain="5s", long_drain="8s")
     release = running.stage(2)
-    socket = WebSocket(running.port)
-    assert socket.ask("hello") == "1 hello"
     answers = []
 
     def ask_slowly():
@@ -258,16 +257,16 @@ def test_long_requests_and_websockets_have_their_grace(running):
             answers.append(response.read().decode())
 
     slow = threading.Thread(target=ask_slowly)
-    slow.start()
-    running.app["x-rollout"].update(drain="5s", long_drain="8s")
-    running.done("present", release)
-    assert socket.ask("still there") == "1 still there" and running.served() == "2"
-    running.commit(release)
-    result = running.done("finished", release)
-    slow.join()
-    assert answers == ["version 1\n"] and running.versions() == ["2"]
-    assert result["cut"] == 1 and socket.ask("gone") == ""  # the one that never ends
-    socket.close()
+    with WebSocket(running.port) as socket:
+        assert socket.ask("hello") == "1 hello"
+        slow.start()
+        running.done("present", release)
+        assert socket.ask("still there") == "1 still there" and running.served() == "2"
+        running.commit(release)
+        result = running.done("finished", release)
+        slow.join()
+        assert answers == ["version 1\n"] and running.versions() == ["2"]
+        assert result["cut"] == 1 and socket.ask("gone") == ""  # the one that never ends
 
 
 def test_a_one_shot_runs_first_and_its_failure_ends_it(running):

@@ -11,6 +11,7 @@ get there, or it is one snapshot of restic.
 
 from __future__ import annotations
 
+import abc
 import datetime
 import json
 import os
@@ -53,7 +54,7 @@ _REMEDIES = {
 }
 
 
-class Copy:
+class Copy(abc.ABC):
     """One place off the host. `options` is an element of the module's `copies`."""
 
     program = ""
@@ -71,17 +72,17 @@ class Copy:
         if options["config"]:
             self._given["RCLONE_CONFIG"] = options["config"]
 
+    @abc.abstractmethod
     def put(self, folder: str, record: manifest.Manifest) -> None:
         """Uploads the backup and reads all of it back; what is there afterwards is complete, or an error is raised."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def backups(self, known: dict[str, manifest.Manifest]) -> list[manifest.Manifest]:
         """The complete backups there. Manifests of dumps that are among the `known` ones are not downloaded."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def remove(self, records: list[manifest.Manifest]) -> None:
         """Takes backups away, whole or not, and what is left of uploads that were killed."""
-        raise NotImplementedError
 
     def _run(
         self, argv: list[str], feed: list[str] | None = None, sink: t.Any = None, allowed: t.Container[int] = (0,)

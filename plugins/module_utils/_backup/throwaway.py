@@ -10,6 +10,7 @@ database beside its others. Whoever is killed leaves a container that ends by it
 
 from __future__ import annotations
 
+import abc
 import secrets
 import time
 import typing as t
@@ -62,7 +63,7 @@ SELECT json_build_object(
 _OLDEST = 11  # of PostgreSQL: has hashtextextended()
 
 
-class Place:
+class Place(abc.ABC):
     """An empty database of the same kind as the one that was dumped: `with` starts it, `ready` gives it, then it goes.
 
     `record` is for the lock of the folder: what the next run has to remove.
@@ -83,12 +84,13 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
+    @abc.abstractmethod
     def __exit__(self, *_exc: t.Any) -> None:
-        raise NotImplementedError
+        """The place is gone, whatever happened in it."""
 
+    @abc.abstractmethod
     def ready(self, globals_script: str, record: Manifest) -> Server:
         """The database, with the roles of `globals_script`; there is room for what `record` is about."""
-        raise NotImplementedError
 
 
 class Beside(Place):
