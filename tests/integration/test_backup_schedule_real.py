@@ -43,7 +43,8 @@ def installed_fixture(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Pa
     (tmp_path / "cron.d").mkdir()
 
     def install(**options: t.Any) -> list[str]:
-        when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0, "metrics": str(tmp_path / "metrics")}
+        when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0}
+        when["metrics"] = str(tmp_path / "metrics")
         container = {"name": server.name, "project": None, "service": "postgres"}
         schedule.ensure({"dest": str(dest), "container": container, **OPTIONS, **when, **options}, places=places)
         return [sys.executable, places.program, "run"]

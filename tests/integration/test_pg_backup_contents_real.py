@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup and back with pg_restore, against a real PostgreSQL: all that a database can hold, in any encoding, under writers."""
+"""pg_backup and pg_restore, against a real PostgreSQL: all that a database can hold, in any encoding, under writers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup with format=directory, and back, against a real PostgreSQL: by several jobs, in a container and from the host."""
+"""Backups with format=directory against a real PostgreSQL: by several jobs, in a container and from the host."""
 
 from __future__ import annotations
 

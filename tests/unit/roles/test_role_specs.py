@@ -119,6 +119,7 @@ def test_a_scheduled_backup_is_made_as_one_of_a_deploy():
         return arguments
 
     main, schedule = given("main", "tria.production.pg_backup"), given("schedule", "tria.production.pg_backup_schedule")
-    of_a_deploy, of_a_schedule = {"when_absent", "label", "pin"}, {"name", "calendar", "cron", "delay", "metrics", "label"}
+    of_a_deploy = {"when_absent", "label", "pin"}
+    of_a_schedule = {"name", "calendar", "cron", "delay", "metrics", "label"}
     assert main.keys() - of_a_deploy == schedule.keys() - of_a_schedule
     assert all(main[name] == schedule[name] for name in main.keys() - of_a_deploy)

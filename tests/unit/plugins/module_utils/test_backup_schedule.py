@@ -34,7 +34,8 @@ class Host:
         (root / "cron.d").mkdir()
 
     def params(self, **options: t.Any) -> dict[str, t.Any]:
-        when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0, "metrics": str(self.root / "metrics")}
+        when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0}
+        when["metrics"] = str(self.root / "metrics")
         return {**OPTIONS, **when, "state": "present", "dest": str(self.dest), **options}
 
     def ensure(self, check_mode: bool = False, **options: t.Any) -> dict[str, t.Any]:
