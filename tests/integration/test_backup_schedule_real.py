@@ -137,8 +137,8 @@ class Host:
         command = [sys.executable, "-m", "ansible", "playbook", str(tmp_path / "play.yml"), "-i"]
         command += [str(tmp_path / "hosts.yml")] + (["--check"] if check_mode else [])
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "default"}
-        options = {"capture_output": True, "text": True, "timeout": 300, "check": False}
-        done = subprocess.run(command, cwd=ROOT, env=environment, **options)
+        options = {"capture_output": True, "text": True, "timeout": 300}
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False, **options)
         assert (tmp_path / "last.json").exists(), done.stdout + done.stderr
         assert PASSWORD not in done.stdout
         result = json.loads((tmp_path / "last.json").read_text())

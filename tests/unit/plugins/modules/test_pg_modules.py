@@ -30,9 +30,11 @@ CALLED = [
 
 
 class Calls(list):
-    """(function, options, check_mode) of each call; `error` is what they raise."""
+    """(function, options, check_mode) of each call; `errors` is what they raise instead of an answer."""
 
-    error: t.Optional[Exception] = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     def called(name: str) -> t.Callable[..., dict[str, t.Any]]:
         def call(options: t.Any, check_mode: bool) -> dict[str, t.Any]:
             seen.append((name, options, check_mode))
-            if seen.error:
-                raise seen.error
+            for error in seen.errors:
+                raise error
             return {"changed": True, "msg": "done"}
 
         return call
@@ -149,7 +151,7 @@ def test_arguments_that_are_refused(
 def test_a_failure_names_culprit_cause_and_remedy(
     capsys: pytest.CaptureFixture[str], calls: Calls, module: str, arguments: t.Any, _place: t.Any, _name: str
 ) -> None:
-    calls.error = ProductionError("/backups", "is full.", "Free space.", free_bytes=1)
+    calls.errors.append(ProductionError("/backups", "is full.", "Free space.", free_bytes=1))
     result = run(capsys, module, arguments)
     assert result["failed"] and result["free_bytes"] == 1
     assert (result["culprit"], result["cause"], result["remedy"]) == ("/backups", "is full.", "Free space.")
@@ -157,6 +159,6 @@ def test_a_failure_names_culprit_cause_and_remedy(
 
 @pytest.mark.parametrize("module", ["pg_backup", "pg_restore"])
 def test_a_missing_library_is_named(capsys: pytest.CaptureFixture[str], calls: Calls, module: str) -> None:
-    calls.error = MissingLibrary("zstandard")
+    calls.errors.append(MissingLibrary("zstandard"))
     result = run(capsys, module, ARGUMENTS)
     assert result["failed"] and "zstandard" in result["msg"] and "python3-zstandard" in result["msg"]
