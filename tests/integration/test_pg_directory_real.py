@@ -95,7 +95,9 @@ def from_host(server: Postgres) -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize("place", ["container", "host"])
-def test_everything_is_as_it_was(run: t.Any, target: Postgres, dest: pathlib.Path, place: str) -> None:
+def test_everything_is_as_it_was(
+    run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path, place: str
+) -> None:
     where = from_host(target) if place == "host" else {"container": {"name": target.name}}
     before = state_of(target)
     result = run(jobs=2, verify="restore", **where)
@@ -141,7 +143,7 @@ def made(target: Postgres, tmp_path_factory: pytest.TempPathFactory) -> pathlib.
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "more"])
 def test_a_damaged_backup_is_refused(
-    run: t.Any, target: Postgres, made: pathlib.Path, dest: pathlib.Path, damage: str
+    restore: t.Any, target: Postgres, made: pathlib.Path, dest: pathlib.Path, damage: str
 ) -> None:
     shutil.copytree(made, dest)
     folder = next(dest.glob("*.dump.d"))
@@ -187,7 +189,7 @@ def test_what_a_killed_run_left_in_the_container_goes_with_the_next(
 
 
 def test_a_restore_that_was_killed_is_cleaned_up_after(
-    tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path
+    tmp_path: pathlib.Path, run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path
 ) -> None:
     before = state_of(target)
     assert run()["changed"]
