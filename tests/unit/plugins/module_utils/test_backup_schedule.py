@@ -18,7 +18,7 @@ import time
 import typing as t
 
 import pytest
-from test_backup_engine import OPTIONS, tools  # noqa: F401
+from backup_tools import OPTIONS
 
 from ansible_collections.tria.production.plugins.module_utils._backup import cron, folder, manifest, record, schedule
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
