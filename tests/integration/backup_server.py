@@ -29,37 +29,9 @@ USER = "tria_admin"
 PASSWORD = 'pa\'ss "wo$rd" C4nary-7f1d'
 DBNAME = "tria 'ai\"bpo=1 ü"  # everything that a careless command line would stumble over
 PROJECT = "backuptest"
+DEFAULTS = {name: each.get("default") for name, each in spec.MAKING.items() if name not in ("dest", "container")}
 OPTIONS = types.MappingProxyType(
-    {
-        "dbname": DBNAME,
-        "login_user": USER,
-        "login_password": PASSWORD,
-        "login_host": None,
-        "login_port": None,
-        "when_absent": "fail",
-        "compression": "zstd",
-        "compression_level": None,
-        "globals": True,
-        "format": "custom",
-        "jobs": None,
-        "verify": "archive",
-        "verify_restore_up_to": None,
-        "keep_last": 7,
-        "keep_daily": 0,
-        "keep_weekly": 0,
-        "keep_monthly": 0,
-        "keep_min": 1,
-        "keep_labels": [],
-        "keep_labels_in": None,
-        "keep_before": 7,
-        "min_size_ratio": 0.5,
-        "pin": False,
-        "label": None,
-        "age_recipients": [],
-        "copies": [],
-        "timeout": 120.0,
-        "lock_timeout": 30.0,
-    }
+    {**DEFAULTS, "dbname": DBNAME, "login_user": USER, "login_password": PASSWORD, "timeout": 120.0}
 )
 SAMPLE_SQL = """
 CREATE SCHEMA "odd schema";

@@ -10,39 +10,11 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._backup import engine
+from ansible_collections.tria.production.plugins.module_utils._backup import engine, spec
 
-OPTIONS = {
-    "dbname": "shop",
-    "container": None,
-    "when_absent": "fail",
-    "login_host": "db",
-    "login_port": None,
-    "login_user": "u",
-    "login_password": "s3cret-pw",
-    "compression": "zstd",
-    "compression_level": None,
-    "globals": True,
-    "format": "custom",
-    "jobs": None,
-    "verify": "archive",
-    "verify_restore_up_to": None,
-    "keep_last": 7,
-    "keep_daily": 0,
-    "keep_weekly": 0,
-    "keep_monthly": 0,
-    "keep_min": 1,
-    "keep_labels": [],
-    "keep_labels_in": None,
-    "keep_before": 7,
-    "age_recipients": [],
-    "copies": [],
-    "min_size_ratio": 0.5,
-    "pin": False,
-    "label": None,
-    "timeout": 30.0,
-    "lock_timeout": 5.0,
-}
+DEFAULTS = {name: each.get("default") for name, each in spec.MAKING.items()}
+LOGIN = {"dbname": "shop", "login_host": "db", "login_user": "u", "login_password": "s3cret-pw"}
+OPTIONS = {**DEFAULTS, **LOGIN, "timeout": 30.0, "lock_timeout": 5.0}
 LIST = (
     ";     TOC Entries: 5\\n;     Dumped from database version: 15.1\\n;     Dumped by pg_dump version: 15.2\\n"
     "215; 1259 16387 TABLE public catalog u\\n"
