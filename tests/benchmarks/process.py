@@ -55,9 +55,14 @@ class Program:
         return self._process.pid
 
     def finish(self) -> Ended:
-        _pid, status, used = os.wait4(self._process.pid, 0)
-        at = time.monotonic()
-        self._killer.cancel()
+        try:
+            _pid, status, used = os.wait4(self._process.pid, 0)
+        except KeyboardInterrupt:
+            self._process.kill()
+            raise
+        finally:
+            at = time.monotonic()
+            self._killer.cancel()
         self._process.returncode = os.waitstatus_to_exitcode(status)
         texts = []
         for stream in self._files:

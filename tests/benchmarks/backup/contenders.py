@@ -59,8 +59,10 @@ def measure(start: Start, place: Place) -> Sample:
     """Dumps once; raises `RuntimeError` when that fails. The folder is empty again afterwards."""
     program = start(place)
     watch = Watch(program.pid)
-    ended = program.finish()
-    watch.stop()
+    try:
+        ended = program.finish()
+    finally:
+        watch.stop()
     files = [path for path in place.folder.iterdir() if path.name != ".pg_backup.lock"]
     size = sum(path.stat().st_size for path in files)
     for path in place.folder.iterdir():
