@@ -58,17 +58,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             shop.at_once += 1
             shop.most_at_once = max(shop.at_once, shop.most_at_once)
             shop.asked_for.notify_all()
-        try:
-            route = urllib.parse.urlsplit(self.path)
-            name = route.path.strip("/").split("/")[0] or "index"
-            getattr(self, f"do_{name.replace('-', '_')}")(route, body)
-        finally:
-            with shop.lock:
-                shop.at_once -= 1
+        route = urllib.parse.urlsplit(self.path)
+        name = route.path.strip("/").split("/")[0] or "index"
+        getattr(self, f"do_{name.replace('-', '_')}")(route, body)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve
 
     def _answer(self, status, document=None, **headers):
+        with self.server.lock:  # before a byte of it is sent: a client that has it all may ask again at once
+            self.server.at_once -= 1
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
