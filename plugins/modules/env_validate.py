@@ -197,6 +197,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tria.production.plugins.module_utils._env import engine
+from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 
@@ -215,14 +216,14 @@ SPEC = {
 }
 
 
-def validated(options: dict, environment: t.Mapping[str, str]) -> engine.Outcome:
+def validated(options: dict, environment: t.Mapping[str, str]) -> Outcome:
     """What was found; raises `ProductionError` for what is as bad as `fail_on`."""
     outcome = engine.check(options, environment)
     outcome.require(options["fail_on"])
     return outcome
 
 
-def result_of(outcome: engine.Outcome) -> dict:
+def result_of(outcome: Outcome) -> dict:
     """The module's result."""
     return {"changed": False, "msg": outcome.table(), **outcome.as_dict()}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Env files held against a schema: all findings at once. Private to the collection."""
+"""Env files held against a schema. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _result
 from ansible_collections.tria.production.plugins.module_utils._env import parser, relations, values
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, WARNING, Finding
+from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-CATEGORY = "Environment"
 
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
@@ -35,95 +33,6 @@ class Setting:
     source: int
     line: int
     after_quote: bool = False
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What a validation found. `waived`: findings that a waiver took out; `good`: variables in order that are required
-    or recommended; `unset`: recommended ones that are not set, each with what it is for."""
-
-    labels: list[str]
-    findings: list[Finding]
-    waived: list[Finding]
-    good: list[str]
-    unset: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    def count(self, severity: str) -> int:
-        return sum(finding.rule.severity == severity for finding in self.findings)
-
-    @property
-    def valid(self) -> bool:
-        return not self.count(ERROR)
-
-    def require(self, fail_on: str) -> None:
-        """Raise `Refused` if there is a finding of severity `fail_on` or above (`error`, `warning`; `never`)."""
-        if fail_on == ERROR and not self.valid or fail_on == WARNING and self.findings:
-            raise Refused(self)
-
-    def results(self) -> list[_result.CheckResult]:
-        """As checks for the report: every good variable, every recommended one that is not set, then every finding."""
-        checks = [_result.CheckResult(f"{name} configured", CATEGORY, _result.PASS) for name in self.good]
-        for name, use in self.unset.items():
-            told = "not set" + (f": {use}" if use else "")
-            checks.append(_result.CheckResult(f"{name} configured", CATEGORY, _result.SKIP, False, message=told))
-        for finding in self.findings:
-            name = finding.variable or finding.file
-            missing = finding.rule.name in ("required", "empty")
-            checks.append(
-                _result.failed(
-                    f"{name} configured" if missing else f"{name} {finding.rule.name}",
-                    CATEGORY,
-                    critical=finding.rule.severity == ERROR,
-                    message=finding.message,
-                    remedy=finding.remedy,
-                    data={"rule": finding.rule.id, "file": finding.file, "line": finding.line},
-                )
-            )
-        return checks
-
-    def as_dict(self) -> dict[str, t.Any]:
-        """Return values of the module `env_validate`."""
-        return {
-            "valid": self.valid,
-            "findings": [finding.as_dict() for finding in self.findings],
-            "waived": [finding.as_dict() for finding in self.waived],
-            "results": [check.as_dict() for check in self.results()],
-        }
-
-    def summary(self) -> str:
-        counts = [(self.count(ERROR), ERROR), (self.count(WARNING), WARNING)]
-        found = ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
-        return f"{found or 'nothing to report'} in {', '.join(self.labels)}"
-
-    def table(self) -> str:
-        """The findings, a line each, under a line that counts them: for reading in a terminal."""
-        rows = [(finding.rule.severity, finding.variable or "-", _place(finding), finding) for finding in self.findings]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-        return "\n".join(
-            [f"env_validate: {self.summary()}{':' if rows else ''}"]
-            + [
-                "  "
-                + "  ".join(cell.ljust(width) for cell, width in zip(row, widths))
-                + f"  {row[3].rule.name}: {row[3].message}. Remedy: {row[3].remedy}"
-                for row in rows
-            ]
-        )
-
-
-class Refused(ProductionError):
-    """The environment is not as it must be; the message is the table of findings."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        culprits = sorted({finding.variable or finding.file for finding in outcome.findings})
-        super().__init__(", ".join(culprits), outcome.summary(), "Correct what the findings name.", **outcome.as_dict())
-        self._table = outcome.table()
-
-    def __str__(self) -> str:
-        return self._table
-
-
-def _place(finding: Finding) -> str:
-    return f"{finding.file}:{finding.line}" if finding.line else finding.file
 
 
 def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:

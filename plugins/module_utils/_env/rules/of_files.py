@@ -1,0 +1,53 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The file itself. Private to the collection."""
+
+from __future__ import annotations
+
+from ansible_collections.tria.production.plugins.module_utils._env.rules._rule import ERROR, WARNING, Rule
+
+TITLE = "The file itself"
+RULES = (
+    Rule(
+        "ENV401",
+        "file_missing",
+        ERROR,
+        "the file does not exist",
+        "Create it, or correct the path.",
+        "files:  [/opt/shop/.env]",
+    ),
+    Rule(
+        "ENV402",
+        "file_kind",
+        ERROR,
+        "not a regular file",
+        "Name a file, not a directory, pipe or device.",
+        "files:  [/opt/shop]",
+    ),
+    Rule(
+        "ENV403",
+        "file_unreadable",
+        ERROR,
+        "the file cannot be read",
+        "Give the user that runs the module permission to read it.",
+        "file:   of another user, mode 0600",
+    ),
+    Rule(
+        "ENV404",
+        "file_too_large",
+        ERROR,
+        "the file is too large for an environment",
+        "Name an env file; a process environment holds about two megabytes.",
+        "files:  [/var/lib/dump.sql]",
+    ),
+    Rule(
+        "ENV405",
+        "file_mode",
+        WARNING,
+        "others than the owner have access to the file",
+        "chmod 0600",
+        "file:   mode 0644",
+    ),
+)
