@@ -10,7 +10,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env import carried, parser, relations, values
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
@@ -219,8 +219,8 @@ class _Validation:
         for name, setting in self._settings.items():
             at = (setting.source, setting.line)
             shown = self._shown(name, setting.after_quote)
-            if "\0" in setting.value:
-                self._report("nul", shown, at=at)
+            for rule in carried.violations(name, setting.value):
+                self._report(rule, shown, at=at)
             if not name or name in self._schema.variables:
                 continue
             for rule, message, remedy in values.violations(Variable(name), setting.value):

@@ -50,4 +50,12 @@ RULES = (
         "chmod 0600",
         "file:   mode 0644",
     ),
+    Rule(
+        "ENV406",
+        "file_link",
+        ERROR,
+        "a symbolic link that leads to no file",
+        "Correct the link, or name the file itself.",
+        "files:  [/opt/shop/.env]   (a link to a file that was removed, or to itself)",
+    ),
 )

@@ -91,4 +91,28 @@ RULES = (
         "Unset it in the shell, or correct the file.",
         "shell:  export REDIS_HOST=localhost\nfile:   REDIS_HOST=redis",
     ),
+    Rule(
+        "ENV212",
+        "odd_name",
+        WARNING,
+        "the name is not made of letters, digits and _ alone: Compose takes it, shells and many programs cannot",
+        "Rename it: A to Z, digits and _, no digit first.",
+        "file:   redis.host=redis",
+    ),
+    Rule(
+        "ENV213",
+        "invisible",
+        WARNING,
+        "holds a character that cannot be seen, such as a carriage return or a zero-width space",
+        "Type the value anew; save the file with Unix line ends; between double quotes write \\\\ for a backslash.",
+        'file:   DATA_PATH="C:\\app\\backend"     (\\a and \\b are control characters)',
+    ),
+    Rule(
+        "ENV214",
+        "too_long",
+        ERROR,
+        "longer than 128 KiB, which Linux refuses to hand to a process",
+        "Put it into a file, mount that, and set its path.",
+        "file:   CERTIFICATES=(140,000 characters)",
+    ),
 )

@@ -107,6 +107,13 @@ CASES = [
     ({}, "A=canary${canary\n", ("interpolation", "A", 1)),
     ({}, "A=${CANARY:?canary}\n", ("interpolation", "A", 1)),
     ({}, 'A="canary\\0000"\n', ("nul", "A", 1)),
+    ({}, "canary.b=1\n", ("odd_name", engine.UNSHOWN, 1)),
+    ({}, "\n1A=1\n", ("odd_name", engine.UNSHOWN, 2)),
+    ({}, 'A="canary\\a"\n', ("invisible", "A", 1)),
+    ({}, "A='can\r\nary'\r\n", ("invisible", "A", 1)),
+    ({}, "A=canary\u200b\n", ("invisible", "A", 1)),
+    (of(), "A=canary\u200b\n", ("invisible", "A", 1)),
+    ({}, "A=" + "canary" * 22000 + "\n", ("too_long", "A", 1)),
     ({}, "A=pa$canary\n", ("unset_reference", "A", 1)),
     ({}, "A=can #ary\n", ("hash_cut", "A", 1)),
     (of(secret=True), "A=canary-q7 # word\n", ("hash_cut", "A", 1)),
@@ -165,6 +172,7 @@ def test_every_rule_is_planted_somewhere():
         "file_unreadable",
         "file_too_large",
         "file_mode",
+        "file_link",
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)
