@@ -7,11 +7,12 @@
     reference   = "$$" | "$" name | "${" name "}" | "${" name operator word "}"
     name        = ( letter | "_" ) { letter | digit | "_" }         ASCII letters, and two that fold into ASCII
     operator    = ":-" | "-" | ":+" | "+" | ":?" | "?"              with ":" an empty value counts as unset
-    word        = text on one line, itself substituted, even where it is not used
+    word        = text on one line, itself substituted
 
 A `$` before anything else stays. `${` before anything else is an error. An unset variable is empty. The word ends at the
 first "}" that closes as many as were opened, where the character behind an opening brace never counts; if none does, at
-the last "}" of the line. What a variable holds is not substituted again.
+the last "}" of the line. A word with an error in it is one even where the word is not used (the newest versions of
+Compose no longer look at it then). What a variable holds is not substituted again.
 
 Two limits are ours, so that no file takes all memory or time: how deep words are nested, and how long the result is.
 """
@@ -23,7 +24,7 @@ import typing as t
 
 Lookup = t.Callable[[str], t.Optional[str]]
 
-LONGEST = 4 * 1024 * 1024  # characters; more than Linux gives any process for its whole environment
+LONGEST = 4 * 1024 * 1024  # characters; Linux gives a process 2 MiB for its whole environment
 _DEEPEST = 100  # nested words; Compose has no limit, but nobody means more
 _NAME = "[_a-zA-Z\u017f\u212a][_a-zA-Z0-9\u017f\u212a]*"
 _REFERENCE = re.compile(
@@ -43,7 +44,8 @@ class InterpolationError(Exception):
 def substitute(template: str, lookup: Lookup, unset: list[str], depth: int = 0) -> str:
     """`template` with its references replaced by what `lookup` gives (None: unset).
 
-    Appends to `unset` every name that was not set and had no operator to say what then. Raises `InterpolationError`.
+    Appends to `unset` every name that was not set where it was used, and had no operator to say what then. Raises
+    `InterpolationError`.
     """
     if depth > _DEEPEST:
         raise InterpolationError(f"references are nested more than {_DEEPEST} deep")
@@ -60,7 +62,12 @@ def substitute(template: str, lookup: Lookup, unset: list[str], depth: int = 0) 
             pieces.append(_plain(match["named"] or match["name"], lookup, unset))
         else:
             word, position = words.of(match)
-            pieces.append(_chosen(match, substitute(word, lookup, unset, depth + 1), lookup))
+            of_word: list[str] = []
+            word = substitute(word, lookup, of_word, depth + 1)
+            value = _kept(match, lookup)
+            if value is None:
+                unset.extend(of_word)
+            pieces.append(word if value is None else value)
         length += len(pieces[-1])
         if length > LONGEST:
             raise InterpolationError("its references make it longer than any environment can hold")
@@ -76,15 +83,13 @@ def _plain(name: str, lookup: Lookup, unset: list[str]) -> str:
     return value or ""
 
 
-def _chosen(match: re.Match[str], word: str, lookup: Lookup) -> str:
-    """The variable's value or the word, as the operator has it."""
+def _kept(match: re.Match[str], lookup: Lookup) -> str | None:
+    """The variable's value, or None where the operator puts the word in its place."""
     operator, value = match["operator"], lookup(match["name"])
     present = bool(value) if operator[0] == ":" else value is not None
     if operator[-1] == "?" and not present:
         raise InterpolationError("a variable that a reference with ? requires is not set")
-    if operator[-1] == "+":
-        return word if present else value or ""
-    return value or "" if present else word
+    return None if present == (operator[-1] == "+") else value or ""
 
 
 class _Words:

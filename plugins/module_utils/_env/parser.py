@@ -60,8 +60,8 @@ _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:[abfnrtv$"\\]|0[0-9]{0,3})')
 _TAIL = re.compile(rf"[{_INLINE}]*(?:#|\n|\Z)")
 
-_MOST_SUBSTITUTED = 16 * LONGEST  # characters of all values with references together
-_MOST_ERRORS = 1000  # in a file; one with more is no env file
+_MOST_SUBSTITUTED = 4 * LONGEST  # characters of all values with references together
+_MOST_ERRORS, _MOST_NOTES = 1000, 100000  # in a file; one with more is no env file
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
 
@@ -119,8 +119,8 @@ class _Parser:
     def run(self) -> Document:
         position = self._gap(0)
         while position < len(self._text):
-            if self._errors >= _MOST_ERRORS:
-                self._error(self._line_at(position), "", f"after {_MOST_ERRORS} errors the rest was not read")
+            if self._errors >= _MOST_ERRORS or len(self._document.notes) >= _MOST_NOTES:
+                self._error(self._line_at(position), "", "after so many findings the rest was not read")
                 break
             position = self._gap(self._statement(position))
         return self._document

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-LARGEST = 16 * 1024 * 1024  # bytes; far above what any process environment can hold
+LARGEST = 8 * 1024 * 1024  # bytes; Linux gives no process more than 6 MiB for its environment
 
 
 @dataclasses.dataclass
