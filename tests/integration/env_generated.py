@@ -62,10 +62,17 @@ _chaos = st.text(alphabet="AB=:'\"\\$${{}}#\n\r\t -?+x0[é", max_size=16).map("A
 def texts(count: int, seed: int) -> list[str]:
     """That many env files, always the same ones for a seed; most are such as Compose accepts."""
     found: dict[str, None] = {}
+    turn = 0
+    while len(found) < count:
+        _collect(found, count - len(found) + 100, f"{seed}.{turn}")  # the first ones of each turn are alike
+        turn += 1
+    return list(found)[:count]
 
+
+def _collect(found: dict[str, None], most: int, seed: str) -> None:
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=2 * count,
+        max_examples=most,
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
@@ -73,8 +80,6 @@ def texts(count: int, seed: int) -> list[str]:
     )
     @hypothesis.given(st.one_of(_file, _file, _file, _chaos))
     def collect(text: str) -> None:
-        if len(found) < count:
-            found[text] = None
+        found[text] = None
 
     collect()
-    return list(found)

@@ -25,7 +25,7 @@ def fixture_compose(tmp_path):
     return Compose(tmp_path, SHELL)
 
 
-def test_corpus_is_read_or_refused_as_compose_does(compose):
+def test_corpus_is_read_as_compose_reads_it(compose):
     assert len({*ACCEPTED, *REFUSED}) == len(ACCEPTED) + len(REFUSED) > 300
     assert not [text for text in ACCEPTED if ours(text, SHELL) is None]
     assert not [text for text in REFUSED if ours(text, SHELL) is not None]
@@ -33,10 +33,10 @@ def test_corpus_is_read_or_refused_as_compose_does(compose):
 
 
 def test_generated_files_are_read_or_refused_as_compose_does(compose):
-    texts = env_generated.texts(3000, seed=20)
+    texts = env_generated.texts(2500, seed=20)
     refused = [text for text in texts if ours(text, SHELL) is None]
-    left_out = {*refused[200:]}  # each costs a call of its own
-    assert len(texts) == 3000
+    left_out = {*refused[150:]}  # each costs a call of its own
+    assert len(texts) == 2500
     assert 100 < len(left_out) < 1500
     assert not differences(compose, [text for text in texts if text not in left_out])
 
@@ -66,7 +66,7 @@ def test_names_may_have_all_letters_and_digits_there_are(compose):
     letters = [character for character in characters if old.category(character)[0] in "LN"]
     assert not differences(compose, ["".join(f"A{letter}=1\n" for letter in letters)])
     others = [c for c in characters if old.category(c)[0] not in "LNC" and unicodedata.category(c)[0] not in "LN"]
-    sample = random.Random(23).sample(others, 40)
+    sample = random.Random(23).sample(others, 20)
     assert not differences(compose, [f"A{character}=1\n" for character in sample])
 
 
@@ -86,6 +86,8 @@ def started(engine_client, image, *environment):
         engine_client.containers.run(image, "true", environment=list(environment), network_mode="none", remove=True)
     except docker.errors.APIError as exc:
         return exc.explanation
+    except docker.errors.ContainerError as exc:
+        return exc.stderr.decode()
     return ""
 
 
