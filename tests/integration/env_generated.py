@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import hypothesis
+from hypothesis import configuration
 from hypothesis import strategies as st
+from integration import env_corpus
+
+# what hypothesis notes down of its own is no part of the project
+configuration.set_hypothesis_home_dir(pathlib.Path(__file__).parents[2] / ".build" / "hypothesis")
 
 _NAMES = ["A", "B", "C", "_x", "A.b-c", "[0]", "é", "1A", "OUTSIDE", "BOTH", "EMPTY_OUTSIDE", "NOPE", "exportA"]
 _ODD_NAMES = ["", "A B", "A\tB", "A\u2003B", "A$B", "'A'", "export", "A\u0301", "\ufeffA", "A#", "A\xa0"]
@@ -59,6 +66,25 @@ _file = _joined(["", "", "", "\ufeff"], st.lists(_statement, min_size=1, max_siz
 _chaos = st.text(alphabet="AB=:'\"\\$${{}}#\n\r\t -?+x0[é", max_size=16).map("A={}\n".format)
 
 
+_SHORT = [text for text in [*env_corpus.ACCEPTED, *env_corpus.REFUSED] if len(text) < 80]
+
+
+def _mutant(text: str, at: int, piece: str, dropped: int, rest: str) -> str:
+    """A file of the corpus with a piece of something else in it, and another file behind it."""
+    at %= len(text) + 1
+    return text[:at] + piece + text[at + dropped :] + rest
+
+
+_mutants = st.builds(
+    _mutant,
+    st.sampled_from(_SHORT),
+    st.integers(0, 79),
+    st.sampled_from(["", *_PLAIN, *_ODD, *_DOLLARS, *_BROKEN, *_ESCAPES, *_TAILS, *"'\"\n\\{}$=", *_REFERENCES[:200]]),
+    st.integers(0, 2),
+    st.sampled_from([*[""] * 200, *_SHORT]),
+)
+
+
 def texts(count: int, seed: int) -> list[str]:
     """That many env files, always the same ones for a seed; most are such as Compose accepts."""
     found: dict[str, None] = {}
@@ -78,7 +104,7 @@ def _collect(found: dict[str, None], most: int, seed: str) -> None:
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(st.one_of(_file, _file, _file, _chaos))
+    @hypothesis.given(st.one_of(_file, _file, _mutants, _mutants, _chaos))
     def collect(text: str) -> None:
         found[text] = None
 

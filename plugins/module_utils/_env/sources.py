@@ -25,11 +25,13 @@ class Source:
 
 def from_content(content: str) -> Source:
     """The text of a file that is not written yet."""
-    source = Source("content", content)
+    source = Source("content")
     try:
-        content.encode("utf-8")
+        if len(content.encode("utf-8")) > LARGEST:
+            source.problems.append(("file_too_large", 0))
+        else:
+            source.text = content
     except UnicodeEncodeError as exc:
-        source.text = None
         source.problems.append(("encoding", content.count("\n", 0, exc.start) + 1))
     return source
 

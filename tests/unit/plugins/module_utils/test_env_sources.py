@@ -143,6 +143,13 @@ def test_bytes_that_are_no_utf_8(folder, data, line):
     assert found(folder / "file") == [("encoding", line)]
 
 
+def test_content_has_the_limits_of_a_file():
+    assert sources.from_content("A=1\n").text == "A=1\n"
+    for content, problem in (("A" * (sources.LARGEST + 1), ("file_too_large", 0)), ("\n\udcff", ("encoding", 2))):
+        source = sources.from_content(content)
+        assert (source.text, source.problems) == (None, [problem])
+
+
 def test_nothing_stays_open(folder):
     before = len(os.listdir("/proc/self/fd"))
     for path in sorted(folder.iterdir()):
