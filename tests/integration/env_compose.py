@@ -77,7 +77,7 @@ class Compose:
         return found
 
     def _read(self, paths: t.Sequence[str], numbers: t.Sequence[int]) -> dict[int, Reading]:
-        """One service for each file, all in one call; Compose stops at the first it refuses, so halves find that one."""
+        """A service for each file, all in one call; Compose stops at the first it refuses, so halves find that one."""
         services = {f"s{number}": {"image": "none", "env_file": [paths[number]]} for number in numbers}
         done = self.config({"services": services})
         if done.returncode == 0:

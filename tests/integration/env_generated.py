@@ -25,7 +25,7 @@ _ODD = ["#", " #", "\t#", "##", " ", "  ", "\t", "\r", "\v", "\x85", "\xa0", "\u
 _DOLLARS = ["$", "$$", "$$$", "$1", "$\\", "$ ", "\\$", "$é", "$-", "$$A", "$$$A"]
 _BROKEN = ["${", "${}", "${1}", "${A", "${A!}", "${A:x}", "${ A}", "${NOPE:?e}", "${é}"]
 _ESCAPES = [f"\\{letter}" for letter in "abcefnrtuvx0189\"'\\$\n # {"]
-_ESCAPES += ["\\0101", "\\0377", "\\0400", "\\018", "\\0000", "\\00101", "\\\\\\", "\\\\n", "\\\\$A", "\\\\\\$A", "\\${A}"]
+_ESCAPES += ["\\0101", "\\0377", "\\0400", "\\0000", "\\00101", "\\\\\\", "\\\\n", "\\\\$A", "\\\\\\$A", "\\${A}"]
 _BLANKS = ["", "", "", " ", "  ", "\t", "\r", "\v\f", "\x85", "\xa0"]
 _LINE_ENDS = [*["\n"] * 8, "\r\n", "\r\n", "\n\n", " \n", "\r", ""]
 _EXPORTS = [*[""] * 12, "export ", "export\t", "export  ", "export\f", "export\v", "export\n", "export\xa0"]
@@ -38,7 +38,7 @@ def _references() -> list[str]:
     words = ["", "x", "$$", "$1", "a:-b", "{}", "{x}", "{", "'q'", " z ", "\\$", "\\n", "{{}}", "é", "#", *plain[:4]]
     for _level in range(3):
         inner = [f"${{{name}{operator}{word}}}" for word in words for name in _REFERRED for operator in _OPERATORS]
-        words = [f"{before}{one}{after}" for one in inner[::29] for before, after in (("", ""), ("a ", "{"), ("}", "}"))]
+        words = [f"{before}{one}{after}" for one in inner[::29] for before, after in ("  ", "a{", "}}")]
         plain += inner
     return plain
 

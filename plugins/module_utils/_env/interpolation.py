@@ -9,10 +9,12 @@
     operator    = ":-" | "-" | ":+" | "+" | ":?" | "?"              with ":" an empty value counts as unset
     word        = text on one line, itself substituted
 
-A `$` before anything else stays. `${` before anything else is an error. An unset variable is empty. The word ends at the
-first "}" that closes as many as were opened, where the character behind an opening brace never counts; if none does, at
-the last "}" of the line. A word with an error in it is one even where the word is not used (the newest versions of
-Compose no longer look at it then). What a variable holds is not substituted again.
+A `$` before anything else stays. `${` before anything else is an error. An unset variable is empty. What a variable
+holds is not substituted again.
+
+The word ends at the first "}" that closes as many as were opened, where the character behind an opening brace never
+counts; if none does, at the last "}" of the line. An error in a word is one even where the word is not used (the newest
+versions of Compose no longer look at it then).
 
 Two limits are ours, so that no file takes all memory or time: how deep words are nested, and how long the result is.
 """

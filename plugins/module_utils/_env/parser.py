@@ -7,10 +7,10 @@ r"""Env files read exactly as Docker Compose reads them (compose-go's dotenv dia
     file       = [ BOM ] { gap statement }
     gap        = { white | "#" … to the end of the line }
     statement  = [ export ] name ( "=" | ":" ) { blank } value        a value
-               | [ export ] name line-end                             the process environment's value, if there is any
+               | [ export ] [ name ] line-end                         the process environment's value, if there is any
                | [ export ] text of name characters, end of file      a value without a name: an error
     export     = "export" ( tab | line end | form feed | "\r" | " " ) { blank }
-    name       = { letter | digit | "_" | "." | "-" | "[" | "]" | blank }     of any script; at least one character
+    name       = { letter | digit | "_" | "." | "-" | "[" | "]" | blank }     of any script
                  blanks at its end are dropped, a space within it is an error (another blank is part of the name)
     value      = "'" { character | "\'" } "'"         literal; may span lines
                | '"' { character | escape } '"'       escapes are replaced, then references; may span lines
