@@ -9,7 +9,13 @@ Nothing is said here of what they hold: Compose itself says that. `SHELL` is the
 
 from __future__ import annotations
 
-SHELL = {"OUTSIDE": "from the shell", "BOTH": "shell", "EMPTY_OUTSIDE": "", "DOLLAR": "a$b ${c} $$ '\"\\n #d"}
+SHELL = {
+    "OUTSIDE": "from the shell",
+    "BOTH": "shell",
+    "EMPTY_OUTSIDE": "",
+    "DOLLAR": "a$b ${c} $$ '\"\\n #d",
+    "export": "no word of a file",
+}
 
 _LINES = [
     "",
@@ -116,6 +122,7 @@ _UNQUOTED = [
     "A=\u2003x\n",
     "A=x\x85\n",
     "A=x\u180e\n",
+    "".join(f"A{number}=x{space}\n" for number, space in enumerate("\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000")),
     'A=x"y"\n',
     "A=x'y\nB=z'\n",
     'A= "x"\nB=\t\'y\'\n',
@@ -208,6 +215,7 @@ _REFERENCES = [
     "A=$outside$Outside\n",
     "A=$ſx$Kx$ıx\n",
     "A=${ſx}${Kx-d}\n",
+    "A=$xſ|${xK}|$xKſK|$xı\n",
     "A={$OUTSIDE}\n",
     "A=$OUTSIDE}\n",
     "A=}{$\n",
@@ -250,6 +258,9 @@ _OPERATORS = [
     "A=${NOPE:-{{}\n",
     "A=${NOPE:-{{}}\n",
     "A=${NOPE:-{{}}}\n",
+    "A=${NOPE:-{}x}y}\n",
+    "A=${NOPE:-{{}x}y}z}\n",
+    "A=${NOPE:-x{y}z}w}\n",
     "A=${NOPE:-{{x}}}}\n",
     "A=${NOPE:-{é}}\n",
     "A=${NOPE:-{ ${NADA:-x} }\n",
