@@ -2,20 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Env files held against a schema. Private to the collection."""
+"""Env files, and what the services of a Compose project get, held against a schema. Private to the collection."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env import effective, parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.writer import scalar
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
@@ -23,16 +27,6 @@ _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
 _LONGEST_WORD = 15
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
 UNSHOWN = "(a name)"
-
-
-@dataclasses.dataclass
-class Setting:
-    """The effective value of a variable, and where it comes from; `after_quote`: it began right behind a quote."""
-
-    value: str
-    source: int
-    line: int
-    after_quote: bool = False
 
 
 def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
@@ -56,14 +50,39 @@ def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
 
 
 def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcome:
-    """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong schema or waiver."""
+    """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong one."""
     schema, waived = load(params["schema"]), waivers(params["waive"])
-    if params["content"] is not None:
-        sources = [from_content(params["content"])]
-    else:
-        sources = [from_file(path) for path in params["files"]]
     environ = environ if params["process_environment"] else {}
-    return validate(sources, schema, waived, environ, params["recommended"])
+    compose = effective.options_of(params["compose"]) if params.get("compose") else None
+    files, content = params.get("files") or [], params.get("content")
+    beside = ""  # the env file that Compose takes by itself
+    if compose is not None:
+        beside = os.path.join(compose.directory, ".env")
+        named = params["compose"].get("env_files")
+        if named and content is not None:
+            raise ProductionError("compose.env_files", "takes the place of content.", "Give one of them.")
+        files = named or ([beside] if content is None and os.path.lexists(beside) else [])
+    if content is not None:
+        sources, paths = [from_content(content)], {beside: 0}
+    else:
+        sources = [from_file(path) for path in files]
+        paths = {os.path.abspath(path): index for index, path in enumerate(files)}
+    inline = inline_values(params.get("environment"))
+    return validate(sources, schema, waived, environ, params["recommended"], inline, compose, paths)
+
+
+def inline_values(raw: t.Any) -> dict[str, str | None]:
+    """The option `environment`, a mapping or JSON of one; raises `ProductionError` that shows no value."""
+    try:
+        found = json.loads(raw) if isinstance(raw, str) else raw or {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ProductionError("environment", "is no mapping.", "Write NAME: value.")
+    for name, value in found.items():
+        if value is not None and scalar(value) is None:
+            raise ProductionError(f"environment.{name}", "is no text, number or boolean.", "Write text.")
+    return {str(name): scalar(value) for name, value in found.items()}
 
 
 def validate(
@@ -72,31 +91,49 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
+    inline: t.Mapping[str, str | None] | None = None,
+    compose: effective.Options | None = None,
+    paths: t.Mapping[str, int] | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. Of variables that are `recommended` the outcome tells whether they are set.
+    variable takes part. `inline` wins over that; None in it is a bare key. With `compose` the environment is what
+    Compose substitutes, and what each service gets is held against the schema as well; `paths` says which of the
+    sources stands for a path. Of variables that are `recommended` the outcome tells whether they are set.
     """
-    return _Validation(sources, schema, environ or {}).run(waived, recommended)
+    return _Validation(sources, schema, environ or {}).run(waived, recommended, inline or {}, compose, paths or {})
 
 
 class _Validation:
     def __init__(self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str]) -> None:
-        self._sources = sources
+        self._sources = [*sources]
         self._schema = schema
         self._environ = environ
-        self._settings: dict[str, Setting] = {}
+        self._home = max(len(sources) - 1, 0)  # where what is missing would stand
+        self._settings: Settings = {}
+        self._others: dict[str, list[Setting]] = {}  # what services get, where it differs
+        self._services: dict[str, Settings] = {}
         self._broken: dict[str, tuple[int, int]] = {}
-        self._cut: set[str] = set()
         self._incomplete = False
         self._found: list[tuple[int, Finding]] = []
         self._names = {*schema.variables, *schema.related()}
 
-    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str]) -> Outcome:
-        documents = [self._read(index, source) for index, source in enumerate(self._sources)]
+    def run(
+        self,
+        waived: t.Container[tuple[str, str]],
+        recommended: t.Sequence[str],
+        inline: t.Mapping[str, str | None],
+        compose: effective.Options | None,
+        paths: t.Mapping[str, int],
+    ) -> Outcome:
+        documents = [(index, self._read(index, source)) for index, source in enumerate(self._sources)]
         self._apply_environ()
-        for index, document in enumerate(documents):
+        self._apply_inline(inline)
+        origins = self._origins(self._settings)
+        if compose is not None:
+            documents += self._apply_services(compose, paths)
+        for index, document in documents:
             self._report_notes(index, document)
         self._check_variables()
         self._check_relations()
@@ -116,7 +153,9 @@ class _Validation:
             if name in self._settings and name not in bad and name not in absent
         ]
         unset = {name: self._description(name) for name in recommended if name in absent and not self._incomplete}
-        return Outcome([source.label for source in self._sources], kept, dropped, good, unset)
+        services = {name: self._origins(settings) for name, settings in self._services.items()}
+        labels = [source.label for source in self._sources] or [effective.OPTION]
+        return Outcome(labels, kept, dropped, good, unset, origins, services)
 
     def _is_unset(self, name: str) -> bool:
         return name not in self._broken and (name not in self._settings or values.is_blank(self._settings[name].value))
@@ -129,14 +168,14 @@ class _Validation:
     ) -> None:
         source, line = at or self._place_of(name)
         definition = RULES[rule]
-        label = self._sources[source].label if self._sources else ""
+        label = self._sources[source].label if self._sources else effective.OPTION
         self._found.append(
             (source, Finding(definition, name, label, line, message or definition.message, remedy or definition.remedy))
         )
 
     def _place_of(self, name: str) -> tuple[int, int]:
         setting = self._settings.get(name)
-        return (setting.source, setting.line) if setting else (max(len(self._sources) - 1, 0), 0)
+        return (setting.source, setting.line) if setting else (self._home, 0)
 
     def _shown(self, name: str, after_quote: bool = False) -> str:
         """A name that may be shown; what could be a piece of a value is not."""
@@ -152,10 +191,9 @@ class _Validation:
             self._incomplete = True
             return parser.Document()
         document = parser.parse(source.text, self._known)
-        for name, entry in document.entries.items():
-            self._settings[name] = Setting(entry.value, index, entry.line, entry.after_quote)
+        self._settings.update(effective.entries_of(document, index))
+        for name in document.entries:
             self._broken.pop(name, None)
-            (self._cut.add if entry.cut else self._cut.discard)(name)
         for name, line in document.broken.items():
             self._broken[name] = (index, line)
             self._settings.pop(name, None)
@@ -172,9 +210,61 @@ class _Validation:
             setting = self._settings.get(name)
             if setting and setting.value != self._environ[name]:
                 self._report("shell_override", self._shown(name, setting.after_quote))
-            self._settings[name] = dataclasses.replace(
-                setting or Setting("", *self._place_of(name)), value=self._environ[name]
-            )
+            self._put(name, self._environ[name], effective.PROCESS)
+
+    def _apply_inline(self, inline: t.Mapping[str, str | None]) -> None:
+        for name, text in inline.items():
+            setting, value = self._settings.get(name), self._environ.get(name) if text is None else text
+            if setting and setting.line and setting.value != value:
+                self._report("inline_override", self._shown(name, setting.after_quote))
+            self._broken.pop(name, None)
+            if value is None:
+                self._settings.pop(name, None)
+            else:
+                self._put(name, value, effective.PROCESS if text is None else effective.OPTION)
+
+    def _put(self, name: str, value: str, origin: str) -> None:
+        """A value from elsewhere; findings of it name the line that it wins over."""
+        setting = self._settings.get(name) or Setting("", *self._place_of(name))
+        self._settings[name] = dataclasses.replace(setting, value=value, cut=False, origin=origin)
+
+    def _apply_services(
+        self, compose: effective.Options, paths: t.Mapping[str, int]
+    ) -> list[tuple[int, parser.Document]]:
+        """What the services get joins the environment; gives the env files that only they have."""
+        found = effective.of_project(compose, self._sources, paths, {**self._settings}, self._known)
+        self._services = found.services
+        self._incomplete = self._incomplete or not found.whole
+        for problem in dict.fromkeys(found.problems):
+            self._report(problem.rule, self._shown(problem.name), problem.message, at=problem.at)
+        self._broken.update(found.broken)
+        seen = {(name, setting.value) for name, setting in self._settings.items()}
+        for settings in found.services.values():
+            for name, setting in settings.items():
+                if (name, setting.value) not in seen:
+                    seen.add((name, setting.value))
+                    self._join(name, setting)
+        return found.documents
+
+    def _join(self, name: str, setting: Setting) -> None:
+        """The first value that is not blank stands for the variable in what holds between variables."""
+        first = self._settings.get(name)
+        if first is None or values.is_blank(first.value) and not values.is_blank(setting.value):
+            self._settings[name] = setting
+            return
+        self._others.setdefault(name, []).append(setting)
+
+    def _each(self, name: str) -> list[Setting]:
+        """Every value that a variable has anywhere."""
+        return [self._settings[name], *self._others.get(name, ())] if name in self._settings else []
+
+    def _origins(self, settings: Settings) -> dict[str, str]:
+        return {
+            self._shown(name, setting.after_quote): setting.origin
+            or f"{self._sources[setting.source].label}:{setting.line}"
+            for name, setting in settings.items()
+            if name
+        }
 
     def _report_notes(self, index: int, document: parser.Document) -> None:
         for note in document.notes:
@@ -189,20 +279,23 @@ class _Validation:
 
     def _check_variables(self) -> None:
         for name, variable in self._schema.variables.items():
-            setting = self._settings.get(name)
             if name in self._broken:
                 continue  # the finding of its line says it
-            if setting is None:
-                if variable.required and not self._incomplete:
-                    self._report("required", name, remedy=_how_to_set(variable.description))
-            elif values.is_blank(setting.value):
-                if variable.required and not variable.allow_empty:
-                    self._report("empty", name)
-            else:
-                for rule, message, remedy in values.violations(variable, setting.value):
-                    self._report(rule, name, message, remedy)
-                if variable.secret and name in self._cut:
-                    self._report("hash_cut", name)
+            if name not in self._settings and variable.required and not self._incomplete:
+                self._report("required", name, remedy=_how_to_set(variable.description))
+            for setting in self._each(name):
+                self._check_setting(name, variable, setting)
+
+    def _check_setting(self, name: str, variable: Variable, setting: Setting) -> None:
+        at = (setting.source, setting.line)
+        if values.is_blank(setting.value):
+            if variable.required and not variable.allow_empty:
+                self._report("empty", name, _told("empty", "", setting), at=at)
+            return
+        for rule, message, remedy in values.violations(variable, setting.value):
+            self._report(rule, name, _told(rule, message, setting), remedy, at)
+        if variable.secret and setting.cut:
+            self._report("hash_cut", name, at=at)
 
     def _check_relations(self) -> None:
         if self._incomplete:
@@ -216,23 +309,32 @@ class _Validation:
     def _check_undeclared(self) -> None:
         """Names that the schema does not declare: are they meant, and do they hold what was meant?"""
         similar = Similar(name for name in self._schema.variables if name not in self._settings)
-        for name, setting in self._settings.items():
-            at = (setting.source, setting.line)
-            shown = self._shown(name, setting.after_quote)
-            if "\0" in setting.value:
-                self._report("nul", shown, at=at)
-            if not name or name in self._schema.variables:
-                continue
-            for rule, message, remedy in values.violations(Variable(name), setting.value):
-                self._report(rule, shown, message, remedy, at)
-            if self._schema.variables and name not in self._names and not name.startswith(_OF_COMPOSE):
-                near = similar.to(name)
-                if near:
-                    self._report(
-                        "near_miss", name, f"is not in the schema; did you mean {near}?", f"Rename it to {near}.", at
-                    )
-                else:
-                    self._report("unknown_variable", shown, at=at)
+        for name in self._settings:
+            for setting in self._each(name):
+                self._check_undeclared_setting(name, setting, similar)
+
+    def _check_undeclared_setting(self, name: str, setting: Setting, similar: Similar) -> None:
+        at = (setting.source, setting.line)
+        shown = self._shown(name, setting.after_quote)
+        if "\0" in setting.value:
+            self._report("nul", shown, at=at)
+        if not name or name in self._schema.variables:
+            return
+        for rule, message, remedy in values.violations(Variable(name), setting.value):
+            self._report(rule, shown, _told(rule, message, setting), remedy, at)
+        if self._schema.variables and name not in self._names and not name.startswith(_OF_COMPOSE):
+            near = similar.to(name)
+            if near:
+                self._report(
+                    "near_miss", name, f"is not in the schema; did you mean {near}?", f"Rename it to {near}.", at
+                )
+            elif not setting.inline:  # an image has variables of its own, and whoever writes a Compose file names them
+                self._report("unknown_variable", shown, at=at)
+
+
+def _told(rule: str, message: str, setting: Setting) -> str:
+    """A message that says whose value it is."""
+    return f"{message or RULES[rule].message} (service {setting.service})" if setting.service else message
 
 
 def _how_to_set(description: str) -> str:

@@ -27,11 +27,12 @@ _REFERENCE = re.compile(
 
 
 class InterpolationError(Exception):
-    """`cause` says what is wrong without showing any of the text."""
+    """`cause` says what is wrong without showing any of the text; `name` is the variable that must be set, or empty."""
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, name: str = "") -> None:
         super().__init__(cause)
         self.cause = cause
+        self.name = name
 
 
 def substitute(template: str, lookup: Lookup, unset: list[str], depth: int = 0) -> str:
@@ -69,7 +70,7 @@ def _replacement(template: str, match: re.Match[str], end: int, lookup: Lookup, 
     word = substitute(template[match.end("operator") : end - 1], lookup, unset, depth + 1)
     present = bool(value) if operator[0] == ":" else value is not None
     if operator[-1] == "?" and not present:
-        raise InterpolationError("a variable that a reference with ? requires is not set")
+        raise InterpolationError("a variable that a reference with ? requires is not set", name)
     if operator[-1] == "+":
         return word if present else value or ""
     return value or "" if present else word

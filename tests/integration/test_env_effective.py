@@ -1,0 +1,121 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each service gets, against the real Docker Compose: not one variable of difference."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import subprocess
+
+import env_projects
+import pytest
+
+from ansible_collections.tria.production.plugins.module_utils._env import effective, engine
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+OPTIONS = {"schema": {}, "waive": [], "recommended": [], "process_environment": True}
+
+
+def written(project, folder):
+    for path, text in project.files.items():
+        target = folder / "shop" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode("utf-8"))
+        target.chmod(0o600)
+    return folder / "shop"
+
+
+def config(project, folder):
+    """`docker compose config` in the folder of a project."""
+    command = ["docker", "compose"]
+    for flag, given in (("-f", project.compose), ("--profile", project.profiles), ("--env-file", project.env_files)):
+        command += [word for one in given for word in (flag, one)]
+    command += ["-p", project.name] if project.name else []
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **env_projects.SHELL}
+    command += ["config", "--format", "json"]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
+
+
+def theirs(done):
+    """{service: {name: value}} of what Compose wrote; without the bare keys that no container gets."""
+    services = json.loads(done.stdout)["services"] or {}
+    return {
+        name: {
+            key.replace("$$", "$"): value.replace("$$", "$")
+            for key, value in (service.get("environment") or {}).items()
+            if value is not None
+        }
+        for name, service in services.items()
+    }
+
+
+def ours(project, folder, monkeypatch):
+    """The outcome, and {service: {name: value}} of what it was worked out from."""
+    found = {}
+    real = effective.of_project
+
+    def kept(*arguments):
+        result = real(*arguments)
+        found.update(
+            {name: {key: setting.value for key, setting in one.items()} for name, one in result.services.items()}
+        )
+        return result
+
+    compose = {
+        "files": [str(folder / path) for path in project.compose],
+        "env_files": [str(folder / path) for path in project.env_files],
+        "profiles": list(project.profiles) or None,
+        "project_name": project.name,
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(effective, "of_project", kept)
+        outcome = engine.check({**OPTIONS, "compose": compose}, env_projects.SHELL)
+    return outcome, found
+
+
+@pytest.fixture(scope="module", name="answers")
+def fixture_answers(tmp_path_factory):
+    """What Compose says of every project, asked two at a time: {name: (folder, what was run)}."""
+    folders = {}
+    for name, project in {**env_projects.ACCEPTED, **env_projects.REFUSED}.items():
+        folders[name] = project, written(project, tmp_path_factory.mktemp("project"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        done = pool.map(lambda item: config(*item), folders.values())
+        return {name: (folder, answer) for (name, (_project, folder)), answer in zip(folders.items(), done)}
+
+
+@pytest.mark.parametrize("name", env_projects.ACCEPTED)
+def test_every_service_gets_what_compose_gives_it(answers, monkeypatch, name):
+    folder, done = answers[name]
+    assert done.returncode == 0, done.stderr
+    outcome, found = ours(env_projects.ACCEPTED[name], folder, monkeypatch)
+    assert found == theirs(done)
+    assert outcome.valid, outcome.table()
+    assert {service: len(origins) for service, origins in outcome.services.items()} == {
+        service: len({engine._Validation([], engine.load({}), {})._shown(name) for name in settings})
+        for service, settings in found.items()
+    }
+    told = {line.split('\\"')[1] for line in done.stderr.splitlines() if "variable is not set" in line}
+    rules = {"compose_unset", "compose_dollar", "unset_reference"}
+    assert bool(told) == bool(rules & {one.rule.name for one in outcome.findings})
+
+
+@pytest.mark.parametrize("name", env_projects.REFUSED)
+def test_what_compose_refuses_is_an_error(answers, monkeypatch, name):
+    folder, done = answers[name]
+    assert done.returncode != 0
+    try:
+        outcome, _found = ours(env_projects.REFUSED[name], folder, monkeypatch)
+    except ProductionError as error:
+        pytest.fail(str(error))
+    assert not outcome.valid
+
+
+def test_there_are_enough_of_them():
+    assert len(env_projects.ACCEPTED) >= 40 and len(env_projects.REFUSED) >= 25
