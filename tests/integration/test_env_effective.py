@@ -9,7 +9,9 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import pathlib
 import subprocess
+import sys
 
 import env_projects
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from ansible_collections.tria.production.plugins.module_utils._env import effective, engine
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
+ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = {"schema": {}, "waive": [], "recommended": [], "process_environment": True}
 
 
@@ -119,3 +122,19 @@ def test_what_compose_refuses_is_an_error(answers, monkeypatch, name):
 
 def test_there_are_enough_of_them():
     assert len(env_projects.ACCEPTED) >= 40 and len(env_projects.REFUSED) >= 25
+
+
+@pytest.mark.parametrize("files", [True, False])
+def test_inline_values_are_shown_nowhere(tmp_path, files):
+    (tmp_path / "app.env").write_text("A=other\n", encoding="utf-8")
+    task = {"environment": {"A": "c4n4ryQ7zx9w", "ONE": 1, "TEXT": "E"}, "schema": {"variables": {"A": {"type": "int"}}}}
+    task.update({"files": [str(tmp_path / "app.env")]} if files else {})
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"tria.production.env_validate": task}]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"), "ANSIBLE_CONFIG": os.devnull}
+    command = [sys.executable, "-m", "ansible", "playbook", "play.yml", "-vvvv", "--diff"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=120
+    )
+    assert done.returncode != 0 and "type: not a whole number" in done.stdout
+    assert "c4n4ry" not in done.stdout + done.stderr

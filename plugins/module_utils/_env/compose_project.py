@@ -40,6 +40,10 @@ class Problem:
     message: str = ""
 
 
+class _Unknown(str):
+    """Stands for text whose references Compose refuses."""
+
+
 @dataclasses.dataclass
 class EnvFile:
     path: str
@@ -214,8 +218,8 @@ class _Files:
         try:
             value = substitute(text, known, unset)
         except InterpolationError as exc:
-            value = f"{owner}=" if owner and text.startswith(f"{owner}=") else ""
-            if owner:
+            value = _Unknown()
+            if owner and exc.name != owner:
                 self._project.broken[owner] = (index, line)
             if not quiet:
                 self._problem("compose_reference", index, line, exc.name or owner, _refusal(exc))
@@ -292,6 +296,8 @@ class _Files:
             for name, item in node.items():
                 if item.tag == RESET:
                     service.removed.add(name)
+                elif isinstance(item.value, _Unknown):
+                    continue
                 elif isinstance(item.value, (dict, list)):
                     self._refused(index, item.line, "a value in environment is no text")
                 else:
@@ -299,6 +305,8 @@ class _Files:
             return
         for item in node.listed():
             text = _as_text(item.value)
+            if isinstance(text, _Unknown):
+                continue
             if text is None or not isinstance(node.value, list):
                 self._refused(index, item.line, "environment is neither a mapping nor a list of texts")
             else:
@@ -315,7 +323,8 @@ class _Files:
             path, required = item.get("path") or item, item.get("required")
             text = _text_of(path)
             if not text:
-                self._refused(index, item.line, "env_file names no path")
+                if not isinstance(path.value, _Unknown):
+                    self._refused(index, item.line, "env_file names no path")
                 continue
             form = _text_of(item.get("format"))
             if form:

@@ -236,8 +236,10 @@ class _Validation:
         self._services = found.services
         self._incomplete = self._incomplete or not found.whole
         for problem in dict.fromkeys(found.problems):
+            if problem.rule == "compose_reference" and self._is_demanded(problem.name):
+                continue  # what the schema says of it is found anyway
             self._report(problem.rule, self._shown(problem.name), problem.message, at=problem.at)
-        self._broken.update(found.broken)
+        self._broken.update((name, at) for name, at in found.broken.items() if name not in self._settings)
         seen = {(name, setting.value) for name, setting in self._settings.items()}
         for settings in found.services.values():
             for name, setting in settings.items():
@@ -245,6 +247,10 @@ class _Validation:
                     seen.add((name, setting.value))
                     self._join(name, setting)
         return found.documents
+
+    def _is_demanded(self, name: str) -> bool:
+        variable = self._schema.variables.get(name)
+        return variable is not None and variable.required and not variable.allow_empty and not self._incomplete
 
     def _join(self, name: str, setting: Setting) -> None:
         """The first value that is not blank stands for the variable in what holds between variables."""

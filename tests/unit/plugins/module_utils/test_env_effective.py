@@ -223,6 +223,17 @@ def test_content_stands_for_the_env_file_beside(look):
         look(files, content="A=1\n", env_files=["x"])
 
 
+def test_what_the_schema_demands_and_the_compose_file_too_is_found_once(look):
+    schema = {"variables": {"A": {"required": True}, "B": {"required": True}, "URL": {"type": "url", "required": True}}}
+    text = body("environment:", "  A: ${A:?}", "  B: ${B:?}", "  OPTIONAL: ${OTHER:?}", "  URL: redis://${HOST:?}/1", "  C: ${A:?}")
+    assert found(look({"compose.yaml": text, ".env": "B=\n"}, schema)) == [
+        ("required", "A", ".env", 0),
+        ("empty", "B", ".env", 1),
+        ("compose_reference", "OTHER", "compose.yaml", 7),
+        ("compose_reference", "HOST", "compose.yaml", 8),
+    ]
+
+
 def test_names_that_every_process_has_are_not_missed(look):
     assert found(look({"compose.yaml": body("volumes: ['${HOME}/x:/y', '${PWD}:/z']")})) == []
 
