@@ -266,6 +266,16 @@ ACCEPTED: dict[str, Project] = {
     ),
     "CRLF": whole(ONE_SERVICE.replace("\n", "\r\n") + "    environment:\r\n      A: 1\r\n      B: $DOT\r\n"),
 }
+ACCEPTED["an env file by two names"] = whole(
+    "services:\n  s: {image: x, env_file: [acc.env, two.env, ./acc.env, acc.env]}\n"
+    "  t: {extends: s, env_file: [./acc.env, acc.env]}\n",
+    files={"acc.env": "ACC=${ACC}x${X}\n"},
+)
+ACCEPTED["an env file of an extended service, too"] = whole(
+    "services:\n  s: {extends: {file: sub/o.yaml, service: o}, env_file: [sub/acc.env, two.env]}\n"
+    "  t: {extends: {file: ./sub/o.yaml, service: o}, env_file: [two.env, ./sub/acc.env]}\n",
+    files={"sub/acc.env": "ACC=${ACC}x${X}\n", "sub/o.yaml": "services: {o: {image: x, env_file: [./acc.env]}}\n"},
+)
 ACCEPTED["a file in another folder"] = Project(
     {
         "deploy/compose.yaml": ONE_SERVICE + "    env_file: ../one.env\n    environment: {A: $DOT}\n",

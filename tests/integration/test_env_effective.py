@@ -10,13 +10,14 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 
 import env_projects
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import effective, engine
+from ansible_collections.tria.production.plugins.module_utils._env import compose_yaml, effective, engine, parser
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -120,6 +121,131 @@ def test_what_compose_refuses_is_an_error(answers, monkeypatch, name):
     assert not outcome.valid
 
 
+def as_plain_scalars(source, count):
+    """Texts that look like numbers and times, as far as YAML reads them as one plain scalar."""
+    pieces = [
+        "0",
+        "00",
+        "1",
+        "9",
+        "7",
+        "12",
+        "2020",
+        "-",
+        "-",
+        "+",
+        ".",
+        "_",
+        "e",
+        "E+",
+        "e-",
+        "x",
+        "0x",
+        "0o",
+        "0b",
+        ":",
+    ]
+    pieces += [
+        "f",
+        "2020-1-2",
+        "2001-12-14",
+        "T",
+        "t",
+        " ",
+        "1:2:3",
+        "21:59:43",
+        ".5",
+        "Z",
+        "+01:00",
+        "~",
+        "true",
+        "null",
+    ]
+    found = set()
+    while len(found) < count:
+        text = "".join(source.choices(pieces, k=source.randrange(1, 7))).strip()
+        if text and ": " not in text and not text.endswith(":") and not text.startswith("- ") and text != "-":
+            found.add(text)
+    return sorted(found)
+
+
+def test_generated_scalars_are_what_compose_makes_of_them(tmp_path, monkeypatch):
+    texts = as_plain_scalars(random.Random(7), 3000)
+    text = (
+        env_projects.ONE_SERVICE + "    environment:\n" + "".join(f"      V{n}: {one}\n" for n, one in enumerate(texts))
+    )
+    assert compose_yaml.compose(text)
+    project = env_projects.Project({"compose.yaml": text})
+    folder = written(project, tmp_path)
+    _outcome, found = ours(project, folder, monkeypatch)
+    expected = theirs(config(project, folder))
+    assert not [
+        (one, found["s"].get(f"V{n}"), expected["s"].get(f"V{n}"))
+        for n, one in enumerate(texts)
+        if found["s"].get(f"V{n}") != expected["s"].get(f"V{n}")
+    ]
+
+
+def generated(source):
+    """A project of many services that share env files and names, in two files."""
+    names = ["A", "B", "C", "DOT", "KEY", "OUTSIDE", "BOTH", "NOPE"]
+    values = [
+        "x",
+        "",
+        " y ",
+        "$A",
+        "${B}",
+        "${C:-$A}",
+        "${NOPE-d}",
+        "$$A",
+        "a'b",
+        '"q"',
+        "${BOTH:+p}",
+        "#z",
+        "p$w",
+        "${DOT}\n",
+    ]
+    files = {".env": env_projects.DOT + "A=of env\n"}
+    while len(files) < 12:
+        lines = [
+            f"{source.choice(names)}={''.join(source.choices(values, k=2))}" for _line in range(source.randrange(5))
+        ]
+        lines += source.sample(names, k=source.randrange(3))
+        text = "".join(f"{line}\n" for line in lines)
+        if not parser.parse(text).failed:
+            files[f"{len(files)}.env"] = text
+    paths = [path for path in files if path != ".env"] + [".env", "./1.env"]
+
+    def service():
+        pairs = {
+            source.choice(names): source.choice([*values, None, 1, 1.5, True]) for _pair in range(source.randrange(5))
+        }
+        listed = [name if value is None else f"{name}={value}" for name, value in pairs.items()]
+        chosen = [
+            source.choice([path, {"path": path, "required": False}, {"path": "gone.env", "required": False}])
+            for path in source.sample(paths, k=source.randrange(4))
+        ]
+        return {"environment": source.choice([pairs, listed]), "env_file": chosen}
+
+    for number in (1, 2):
+        services = {f"s{one}": {"image": "x", **service()} for one in range(150)}
+        for one in range(75, 150):
+            services[f"s{one}"]["extends"] = {"service": f"s{source.randrange(one)}"}
+        files[f"{number}.yaml"] = json.dumps({"services": services})
+    return env_projects.Project(files, ("1.yaml", "2.yaml"))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_services_of_generated_projects_get_what_compose_gives_them(tmp_path, monkeypatch, seed):
+    project = generated(random.Random(seed))
+    folder = written(project, tmp_path)
+    done = config(project, folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcome, found = ours(project, folder, monkeypatch)
+    assert {name: one for name, one in theirs(done).items() if found[name] != one} == {}
+    assert outcome.valid and len(found) == 150
+
+
 def test_there_are_enough_of_them():
     assert len(env_projects.ACCEPTED) >= 40 and len(env_projects.REFUSED) >= 25
 
@@ -127,7 +253,10 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("files", [True, False])
 def test_inline_values_are_shown_nowhere(tmp_path, files):
     (tmp_path / "app.env").write_text("A=other\n", encoding="utf-8")
-    task = {"environment": {"A": "c4n4ryQ7zx9w", "ONE": 1, "TEXT": "E"}, "schema": {"variables": {"A": {"type": "int"}}}}
+    task = {
+        "environment": {"A": "c4n4ryQ7zx9w", "ONE": 1, "TEXT": "E"},
+        "schema": {"variables": {"A": {"type": "int"}}},
+    }
     task.update({"files": [str(tmp_path / "app.env")]} if files else {})
     play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"tria.production.env_validate": task}]}]
     (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")

@@ -46,9 +46,12 @@ class _Unknown(str):
 
 @dataclasses.dataclass
 class EnvFile:
+    """`path` is whole; `written` is what counts as the same file, of which Compose reads the first place only."""
+
     path: str
     required: bool
     at: Place
+    written: str
 
 
 @dataclasses.dataclass
@@ -73,8 +76,8 @@ class Service:
         """This service with another file's, or an extending one's, over it."""
         environment = {} if "environment" in other.replaced else {**self.environment}
         environment.update(other.environment)
-        files = {} if "env_file" in other.replaced else {file.path: file for file in self.env_files}
-        files.update((file.path, file) for file in other.env_files)
+        files = {} if "env_file" in other.replaced else {file.written: file for file in self.env_files}
+        files.update((file.written, file) for file in other.env_files)
         profiles = [] if "profiles" in other.replaced else self.profiles
         return Service(
             {name: inline for name, inline in environment.items() if name not in other.removed},
@@ -331,9 +334,9 @@ class _Files:
                 self._refused(index, item.line, "env_file has a format, which is not read here")
                 continue
             full = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
-            service.env_files.append(
-                EnvFile(full, required is None or _as_text(required.value) != "false", (index, item.line))
-            )
+            written = text if directory == self._directory else os.path.relpath(full, self._directory)
+            needed = required is None or _as_text(required.value) != "false"
+            service.env_files.append(EnvFile(full, needed, (index, item.line), written))
 
     def _profiles(self, index: int, node: Node, service: Service, directory: str) -> None:
         service.profiles = [text for text in (_text_of(item) for item in node.listed()) if text]
