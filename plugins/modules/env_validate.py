@@ -45,8 +45,8 @@ options:
   environment:
     description:
       - Variables in place, a mapping of names to text, numbers or booleans, as C(environment) of a service has them.
-      - They win over O(files), O(content) and the process environment. Null is a bare key, which takes the value of the
-        process environment where that takes part, and the variable away otherwise.
+      - They are taken as they are, and win over O(files), O(content) and the process environment. Null is a bare key,
+        which takes the value of the process environment where that takes part, and the variable away otherwise.
     type: json
   compose:
     description:

@@ -26,18 +26,21 @@ from ansible_collections.tria.production.plugins.module_utils._env.interpolation
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 
 LARGEST = 4 * 1024 * 1024  # characters of a Compose file
+_UNSET = "its value refers to a variable that is set nowhere, and has no default: Compose puts nothing in its place"
 Place = t.Tuple[int, int]  # index of the source, line
 ReadEnv = t.Callable[[t.Sequence[str], bool, Lookup], Lookup]
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A finding in the making: `name` is a variable's name as it is written, or empty."""
+    """A finding in the making: `name` is the variable's as it is written, or empty; `reference` what a `$` refers to,
+    which in a variable's value may be a piece of that value."""
 
     rule: str
     name: str
     at: Place
     message: str = ""
+    reference: str = ""
 
 
 class _Unknown(str):
@@ -144,8 +147,10 @@ class _Files:
         for index, node in includes:
             self._include(index, node)
 
-    def _problem(self, rule: str, index: int, line: int, name: str = "", message: str = "") -> None:
-        self._project.problems.append(Problem(rule, name, (index, line), message))
+    def _problem(
+        self, rule: str, index: int, line: int, name: str = "", message: str = "", reference: str = ""
+    ) -> None:
+        self._project.problems.append(Problem(rule, name, (index, line), message, reference))
 
     def _refused(self, index: int, line: int, cause: str) -> None:
         self._project.whole = False
@@ -225,10 +230,10 @@ class _Files:
             if owner and exc.name != owner:
                 self._project.broken[owner] = (index, line)
             if not quiet:
-                self._problem("compose_reference", index, line, exc.name or owner, _refusal(exc))
+                self._problem("compose_reference", index, line, owner, _refusal(exc), exc.name)
         for name in () if quiet else dict.fromkeys(unset):
             if "${" + name in text:
-                self._problem("compose_unset", index, line, name)
+                self._problem("compose_unset", index, line, owner, _UNSET if owner else "", name)
             else:
                 self._problem("compose_dollar", index, line, owner)
         return value

@@ -22,7 +22,7 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 try:
     import yaml
 except ImportError:
-    yaml = None  # type: ignore[assignment]
+    yaml = None
 
 RESET, OVERRIDE = "!reset", "!override"
 Scalar = t.Union[str, bool, None]
@@ -76,7 +76,7 @@ def compose(text: str) -> list[t.Any]:
     if yaml is None:
         raise ProductionError("PyYAML", "is missing where the module runs.", "Install python3-yaml there.")
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         def resolve(self, kind: t.Any, value: t.Any, implicit: t.Any) -> t.Any:
             plain = kind is yaml.ScalarNode and implicit[0]
             return _PLAIN if plain else super().resolve(kind, value, (False, False))

@@ -122,7 +122,7 @@ class _Effective:
         problems = [
             problem
             for problem in project.problems
-            if problem.rule != "compose_unset" or problem.name not in _OF_EVERY_PROCESS
+            if problem.rule != "compose_unset" or problem.reference not in _OF_EVERY_PROCESS
         ]
         for index, document in self._documents:
             project.broken.update((name, (index, line)) for name, line in document.broken.items())

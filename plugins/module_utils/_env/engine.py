@@ -236,9 +236,7 @@ class _Validation:
         self._services = found.services
         self._incomplete = self._incomplete or not found.whole
         for problem in dict.fromkeys(found.problems):
-            if problem.rule == "compose_reference" and self._is_demanded(problem.name):
-                continue  # what the schema says of it is found anyway
-            self._report(problem.rule, self._shown(problem.name), problem.message, at=problem.at)
+            self._report_problem(problem)
         self._broken.update((name, at) for name, at in found.broken.items() if name not in self._settings)
         seen = {(name, setting.value) for name, setting in self._settings.items()}
         for settings in found.services.values():
@@ -247,6 +245,14 @@ class _Validation:
                     seen.add((name, setting.value))
                     self._join(name, setting)
         return found.documents
+
+    def _report_problem(self, problem: effective.Problem) -> None:
+        if problem.rule == "compose_reference" and self._is_demanded(problem.reference):
+            return  # what the schema says of it is found anyway
+        name, message = problem.name, problem.message
+        if problem.reference and (problem.reference in self._names or not name):
+            name, message = problem.reference, message if problem.rule == "compose_reference" else ""
+        self._report(problem.rule, self._shown(name), message, at=problem.at)
 
     def _is_demanded(self, name: str) -> bool:
         variable = self._schema.variables.get(name)

@@ -64,7 +64,8 @@ PLANTED = [
     ({}, ["extends: canary"], ("compose_syntax", "", "compose.yaml", 4)),
     ({}, ["environment: {A: 'canary${canary'}"], ("compose_reference", "A", "compose.yaml", 4)),
     ({}, ["environment: ['A=${1canary}']"], ("compose_reference", "A", "compose.yaml", 4)),
-    ({}, ["environment: {A: 'x${TAG:?canary}'}"], ("compose_reference", "TAG", "compose.yaml", 4)),
+    ({}, ["environment: {A: 'x${TAG:?canary}'}"], ("compose_reference", "A", "compose.yaml", 4)),
+    ({}, ["environment: {A: 'x${TAG}'}"], ("compose_unset", "A", "compose.yaml", 4)),
     ({}, ["image: '${TAG:?canary}'"], ("compose_reference", "TAG", "compose.yaml", 4)),
     ({}, ["command: 'x${TAG}'"], ("compose_unset", "TAG", "compose.yaml", 4)),
     ({}, ["command: 'x${canary}'"], ("compose_unset", engine.UNSHOWN, "compose.yaml", 4)),
@@ -225,13 +226,34 @@ def test_content_stands_for_the_env_file_beside(look):
 
 def test_what_the_schema_demands_and_the_compose_file_too_is_found_once(look):
     schema = {"variables": {"A": {"required": True}, "B": {"required": True}, "URL": {"type": "url", "required": True}}}
-    text = body("environment:", "  A: ${A:?}", "  B: ${B:?}", "  OPTIONAL: ${OTHER:?}", "  URL: redis://${HOST:?}/1", "  C: ${A:?}")
+    text = body(
+        "environment:",
+        "  A: ${A:?}",
+        "  B: ${B:?}",
+        "  OPTIONAL: ${OTHER:?}",
+        "  URL: redis://${HOST:?}/1",
+        "  C: ${A:?}",
+    )
     assert found(look({"compose.yaml": text, ".env": "B=\n"}, schema)) == [
         ("required", "A", ".env", 0),
         ("empty", "B", ".env", 1),
-        ("compose_reference", "OTHER", "compose.yaml", 7),
-        ("compose_reference", "HOST", "compose.yaml", 8),
+        ("compose_reference", "OPTIONAL", "compose.yaml", 7),
+        ("compose_reference", "URL", "compose.yaml", 8),
     ]
+
+
+def test_a_reference_in_a_value_is_named_only_where_its_name_is_no_secret(look):
+    files = {
+        "compose.yaml": body("environment: {A: 'pa${CANARY}', B: 'x${KNOWN}', C: '${KNOWN:?}'}", "command: '${TAG:?}'")
+    }
+    outcome = look(files, {"variables": {"KNOWN": {}}})
+    assert [(finding.rule.name, finding.variable) for finding in outcome.findings] == [
+        ("compose_unset", "A"),
+        ("compose_reference", "KNOWN"),
+        ("compose_unset", "KNOWN"),
+        ("compose_reference", "TAG"),
+    ]
+    assert "CANARY" not in json.dumps([outcome.as_dict(), outcome.table()])
 
 
 def test_names_that_every_process_has_are_not_missed(look):
@@ -255,7 +277,7 @@ def test_profiles_and_services(look):
 
 def test_a_waiver_for_every_key(look):
     files = {"compose.yaml": body("environment: {A: 'x${TAG}', B: pa$word}"), ".env": "C=1\n"}
-    waive = [{"name": "TAG", "rule": "ENV222"}, {"name": "B", "rule": "compose_dollar"}, "C"]
+    waive = [{"name": "A", "rule": "ENV222"}, {"name": "B", "rule": "compose_dollar"}, "C"]
     outcome = look(files, waive=waive)
     assert found(outcome) == [] and len(outcome.waived) == 3
 
@@ -340,3 +362,16 @@ def test_inline_values_that_are_none(wrong):
 )
 def test_a_plain_scalar_is_what_compose_makes_of_it(plain, expected):
     assert compose_yaml.scalar(plain) == expected
+
+
+def test_both_of_pyyamls_readers_give_the_same(look, monkeypatch):
+    text = (
+        body("environment: &e {A: 1.50, B: 'no', C: ~, <<: {D: d}}")
+        + "  other: {image: x, environment: !reset {A: 1}}\n"
+    )
+    text += "  third: {image: x, environment: *e}\n"
+    first = look({"compose.yaml": text})
+    monkeypatch.delattr(compose_yaml.yaml, "CSafeLoader", raising=False)
+    second = look({"compose.yaml": text})
+    assert first.as_dict() == second.as_dict() and set(second.services["third"]) == {"A", "B", "D"}
+    assert found(look({"compose.yaml": "[" * 5000})) == [("compose_syntax", "", "compose.yaml", 0)]
