@@ -266,6 +266,10 @@ ACCEPTED: dict[str, Project] = {
     ),
     "CRLF": whole(ONE_SERVICE.replace("\n", "\r\n") + "    environment:\r\n      A: 1\r\n      B: $DOT\r\n"),
 }
+ACCEPTED["a service taken out"] = whole(
+    "services:\n  s: {image: x, environment: {A: 1}}\n  t: {image: x, environment: {A: 1}, env_file: one.env}\n  u: {image: x}\n",
+    "services:\n  s: !reset null\n  t: !override {image: x, environment: {B: 2}}\n",
+)
 ACCEPTED["an env file by two names"] = whole(
     "services:\n  s: {image: x, env_file: [acc.env, two.env, ./acc.env, acc.env]}\n"
     "  t: {extends: s, env_file: [./acc.env, acc.env]}\n",

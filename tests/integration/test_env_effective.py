@@ -260,7 +260,12 @@ def test_inline_values_are_shown_nowhere(tmp_path, files):
     task.update({"files": [str(tmp_path / "app.env")]} if files else {})
     play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"tria.production.env_validate": task}]}]
     (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"), "ANSIBLE_CONFIG": os.devnull}
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"),
+        "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+    }
+    (tmp_path / "ansible.cfg").write_text("", encoding="utf-8")
     command = [sys.executable, "-m", "ansible", "playbook", "play.yml", "-vvvv", "--diff"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=120

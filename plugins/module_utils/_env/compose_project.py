@@ -100,6 +100,7 @@ class Project:
     references: set[str] = dataclasses.field(default_factory=set)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     broken: dict[str, Place] = dataclasses.field(default_factory=dict)
+    included: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
     whole: bool = True
 
     def active(self, profiles: t.Collection[str]) -> dict[str, Service]:
@@ -116,7 +117,12 @@ def load(project: Project, files: t.Sequence[str], directory: str, lookup: Looku
 
     `env(paths, optional, lookup)` reads the env files of an included project: what they give, `lookup` before them.
     """
-    _Files(project, directory, lookup, env).load(files)
+    try:
+        _Files(project, directory, lookup, env).load(files)
+    except RecursionError:
+        project.whole = False
+        cause = "Docker Compose refuses the file: files include each other too deep"
+        project.problems.append(Problem("compose_syntax", "", (0, 0), cause))
 
 
 class _Files:
@@ -130,6 +136,7 @@ class _Files:
         self._opened = opened  # the files that led here, by `include`
         self._read: dict[str, tuple[int, list[t.Any]]] = {}
         self._built: dict[str, list[Node]] = {}
+        self._resolved: dict[tuple[int, str, str], Service] = {}
 
     def load(self, files: t.Sequence[str]) -> None:
         self._project.name = self._project.name or self._name_in(files)
@@ -140,6 +147,8 @@ class _Files:
                 index = self._index(path)
                 for name, service in self._services(index, document, self._directory).items():
                     services[name] = services.get(name, Service()).under(service)
+                for name in self._taken_out(document):
+                    services.pop(name, None)
                 include = document.get("include")
                 includes += [(index, node) for node in include.listed()] if include else []
         for name, service in services.items():
@@ -246,9 +255,26 @@ class _Files:
         if not isinstance(node.value, dict):
             self._refused(index, node.line, "services is no mapping")
             return {}
-        return {name: self._service(index, node, name, directory, ()) for name in node.value}
+        try:
+            return {name: self._service(index, node, name, directory, ()) for name in node.value}
+        except RecursionError:
+            self._refused(index, node.line, "services extend each other too deep")
+            return {}
+
+    @staticmethod
+    def _taken_out(document: Node) -> list[str]:
+        services = document.get("services")
+        return [name for name, node in services.items() if node.tag == RESET] if services is not None else []
 
     def _service(
+        self, index: int, services: Node, name: str, directory: str, path: tuple[tuple[int, str], ...]
+    ) -> Service:
+        key = id(services), name, directory
+        if key not in self._resolved:
+            self._resolved[key] = self._unresolved(index, services, name, directory, path)
+        return self._resolved[key]
+
+    def _unresolved(
         self, index: int, services: Node, name: str, directory: str, path: tuple[tuple[int, str], ...]
     ) -> Service:
         node = services.value[name]
@@ -257,8 +283,8 @@ class _Files:
         if not isinstance(node.value, dict):
             self._refused(index, node.line, "a service is no mapping")
             return Service()
-        service = Service()
         readers = {"environment": self._environment, "env_file": self._env_files, "profiles": self._profiles}
+        service = Service(replaced=set(readers) if node.tag == OVERRIDE else set())
         for key, read in readers.items():
             value = node.get(key)
             if value is not None:
@@ -353,7 +379,7 @@ class _Files:
         if not paths:
             self._refused(index, node.line, "include names no path")
             return
-        if paths[0] in self._opened or len(self._opened) > 50:
+        if paths[0] in self._opened:
             self._refused(index, node.line, "files include each other in a circle")
             return
         folder = _text_of(node.get("project_directory"))
@@ -361,6 +387,10 @@ class _Files:
         named = node.get("env_file")
         files = [_text_of(item) for item in named.listed()] if named else []
         base = self._directory if files else directory
+        included = (directory, *paths, *files)
+        if included in self._project.included:
+            return  # by way of another file
+        self._project.included.add(included)
         lookup = self._env([os.path.join(base, file) for file in files or [".env"] if file], not files, self._known)
         opened = (*self._opened, *paths)
         _Files(self._project, directory, lookup, self._env, opened).load(paths)

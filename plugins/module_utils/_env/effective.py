@@ -155,7 +155,7 @@ class _Effective:
             if index is not None:
                 chain = (*chain, file.path)
                 settings = self._with_file(chain, index, settings, name)
-        settings = {**settings}
+        settings = {**settings} if service.environment else settings  # of services with the same files, one
         for key, inline in service.environment.items():
             self._put_inline(settings, name, key, inline)
         return settings

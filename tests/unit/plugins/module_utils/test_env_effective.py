@@ -297,6 +297,21 @@ def test_aliases_cost_no_more_than_they_are_long(look):
     assert time.monotonic() - started < 5 and len(outcome.findings) == 1
 
 
+def test_what_includes_and_extends_in_many_ways_is_read_once(look):
+    files = {f"{n}.yaml": f"include: [{n + 1}.yaml, ./{n + 1}.yaml, {n + 2}.yaml]\n" for n in range(40)}
+    files.update({"40.yaml": SERVICE, "41.yaml": "services: {}\n"})
+    started = time.monotonic()
+    assert list(look(files, files=["0.yaml"]).services) == ["web"]
+    files = {f"{n}.yaml": f"include: [{n + 1}.yaml]\n" for n in range(1000)}
+    assert [name for name, *_place in found(look(files, files=["0.yaml"]))] == ["compose_syntax"]
+    chain = "".join(f"  s{n}: {{extends: s{n + 1}}}\n" for n in range(3000)) + "  s3000: {image: x}\n"
+    assert found(look({"compose.yaml": "services:\n" + chain})) == [("compose_syntax", "", "compose.yaml", 2)]
+    chain = "".join(f"  s{n}: {{extends: s{n - 1}}}\n" for n in range(1, 3000))
+    text = "services:\n  s0: {image: x, environment: {A: 1}}\n" + chain
+    assert len(look({"compose.yaml": text}).services) == 3000
+    assert time.monotonic() - started < 10
+
+
 def test_a_large_project_takes_no_longer_than_it_is_large(look):
     names = "".join(f"      V{number}: '${{V{number}}}'\n" for number in range(5000))
     files = {
