@@ -72,15 +72,6 @@ class Effective:
     whole: bool
 
 
-def options_of(raw: t.Mapping[str, t.Any]) -> Options:
-    """The option `compose` as it came; raises `ProductionError`."""
-    files = [os.path.abspath(path) for path in raw["files"]]
-    if not files:
-        raise ProductionError("compose.files", "is empty.", "Name the Compose files, as docker compose -f does.")
-    directory = os.path.abspath(raw.get("project_directory") or os.path.dirname(files[0]))
-    return Options(files, directory, raw.get("project_name") or "", raw.get("profiles"), raw.get("services") or [])
-
-
 def entries_of(document: parser.Document, index: int, service: str = "") -> Settings:
     """What a file sets."""
     return {
@@ -99,6 +90,24 @@ def of_project(
     Raises `ProductionError` for a service that there is not.
     """
     return _Effective(options, sources, paths, project, known).run()
+
+
+def joined(settings: Settings, services: t.Mapping[str, Settings]) -> dict[str, list[Setting]]:
+    """What the services get joins the project's environment, where the first value that is not blank stands for its
+    variable; gives the other values that it has somewhere, each once."""
+    others: dict[str, list[Setting]] = {}
+    seen = {(name, setting.value) for name, setting in settings.items()}
+    for of_service in services.values():
+        for name, setting in of_service.items():
+            if (name, setting.value) in seen:
+                continue
+            seen.add((name, setting.value))
+            first = settings.get(name)
+            if first is None or not first.value.strip() and setting.value.strip():
+                settings[name] = setting
+            else:
+                others.setdefault(name, []).append(setting)
+    return others
 
 
 class _Effective:

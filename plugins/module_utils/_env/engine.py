@@ -7,19 +7,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import effective, parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env import effective, inputs, parser, relations, values
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
-from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
-from ansible_collections.tria.production.plugins.module_utils._env.writer import scalar
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
@@ -53,36 +50,8 @@ def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcom
     """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong one."""
     schema, waived = load(params["schema"]), waivers(params["waive"])
     environ = environ if params["process_environment"] else {}
-    compose = effective.options_of(params["compose"]) if params.get("compose") else None
-    files, content = params.get("files") or [], params.get("content")
-    beside = ""  # the env file that Compose takes by itself
-    if compose is not None:
-        beside = os.path.join(compose.directory, ".env")
-        named = params["compose"].get("env_files")
-        if named and content is not None:
-            raise ProductionError("compose.env_files", "takes the place of content.", "Give one of them.")
-        files = named or ([beside] if content is None and os.path.lexists(beside) else [])
-    if content is not None:
-        sources, paths = [from_content(content)], {beside: 0}
-    else:
-        sources = [from_file(path) for path in files]
-        paths = {os.path.abspath(path): index for index, path in enumerate(files)}
-    inline = inline_values(params.get("environment"))
-    return validate(sources, schema, waived, environ, params["recommended"], inline, compose, paths)
-
-
-def inline_values(raw: t.Any) -> dict[str, str | None]:
-    """The option `environment`, a mapping or JSON of one; raises `ProductionError` that shows no value."""
-    try:
-        found = json.loads(raw) if isinstance(raw, str) else raw or {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ProductionError("environment", "is no mapping.", "Write NAME: value.")
-    for name, value in found.items():
-        if value is not None and scalar(value) is None:
-            raise ProductionError(f"environment.{name}", "is no text, number or boolean.", "Write text.")
-    return {str(name): scalar(value) for name, value in found.items()}
+    given = inputs.given(params)
+    return validate(given.sources, schema, waived, environ, params["recommended"], given)
 
 
 def validate(
@@ -91,18 +60,16 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
-    inline: t.Mapping[str, str | None] | None = None,
-    compose: effective.Options | None = None,
-    paths: t.Mapping[str, int] | None = None,
+    given: inputs.Given | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. `inline` wins over that; None in it is a bare key. With `compose` the environment is what
-    Compose substitutes, and what each service gets is held against the schema as well; `paths` says which of the
-    sources stands for a path. Of variables that are `recommended` the outcome tells whether they are set.
+    variable takes part. `given` may have values that win over that, and a Compose project: then this is the environment
+    that Compose substitutes, and what each service gets is held against the schema as well. Of variables that are
+    `recommended` the outcome tells whether they are set.
     """
-    return _Validation(sources, schema, environ or {}).run(waived, recommended, inline or {}, compose, paths or {})
+    return _Validation(sources, schema, environ or {}).run(waived, recommended, given or inputs.Given())
 
 
 class _Validation:
@@ -119,20 +86,13 @@ class _Validation:
         self._found: list[tuple[int, Finding]] = []
         self._names = {*schema.variables, *schema.related()}
 
-    def run(
-        self,
-        waived: t.Container[tuple[str, str]],
-        recommended: t.Sequence[str],
-        inline: t.Mapping[str, str | None],
-        compose: effective.Options | None,
-        paths: t.Mapping[str, int],
-    ) -> Outcome:
+    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str], given: inputs.Given) -> Outcome:
         documents = [(index, self._read(index, source)) for index, source in enumerate(self._sources)]
         self._apply_environ()
-        self._apply_inline(inline)
+        self._apply_inline(given.inline)
         origins = self._origins(self._settings)
-        if compose is not None:
-            documents += self._apply_services(compose, paths)
+        if given.compose is not None:
+            documents += self._apply_services(given.compose, given.paths)
         for index, document in documents:
             self._report_notes(index, document)
         self._check_variables()
@@ -238,12 +198,7 @@ class _Validation:
         for problem in dict.fromkeys(found.problems):
             self._report_problem(problem)
         self._broken.update((name, at) for name, at in found.broken.items() if name not in self._settings)
-        seen = {(name, setting.value) for name, setting in self._settings.items()}
-        for settings in found.services.values():
-            for name, setting in settings.items():
-                if (name, setting.value) not in seen:
-                    seen.add((name, setting.value))
-                    self._join(name, setting)
+        self._others = effective.joined(self._settings, found.services)
         return found.documents
 
     def _report_problem(self, problem: effective.Problem) -> None:
@@ -257,14 +212,6 @@ class _Validation:
     def _is_demanded(self, name: str) -> bool:
         variable = self._schema.variables.get(name)
         return variable is not None and variable.required and not variable.allow_empty and not self._incomplete
-
-    def _join(self, name: str, setting: Setting) -> None:
-        """The first value that is not blank stands for the variable in what holds between variables."""
-        first = self._settings.get(name)
-        if first is None or values.is_blank(first.value) and not values.is_blank(setting.value):
-            self._settings[name] = setting
-            return
-        self._others.setdefault(name, []).append(setting)
 
     def _each(self, name: str) -> list[Setting]:
         """Every value that a variable has anywhere."""
