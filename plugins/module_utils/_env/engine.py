@@ -77,7 +77,7 @@ class _Validation:
         self._sources = [*sources]
         self._schema = schema
         self._environ = environ
-        self._home = max(len(sources) - 1, 0)  # where what is missing would stand
+        self._own = len(sources)  # further ones come with a Compose project
         self._settings: Settings = {}
         self._others: dict[str, list[Setting]] = {}  # what services get, where it differs
         self._services: dict[str, Settings] = {}
@@ -114,8 +114,13 @@ class _Validation:
         ]
         unset = {name: self._description(name) for name in recommended if name in absent and not self._incomplete}
         services = {name: self._origins(settings) for name, settings in self._services.items()}
-        labels = [source.label for source in self._sources] or [effective.OPTION]
-        return Outcome(labels, kept, dropped, good, unset, origins, services)
+        told = {finding.file for finding in kept}
+        labels = [
+            source.label
+            for index, source in enumerate(self._sources)
+            if index < self._own or source.label in told or not self._own
+        ]
+        return Outcome(labels or [effective.OPTION], kept, dropped, good, unset, origins, services)
 
     def _is_unset(self, name: str) -> bool:
         return name not in self._broken and (name not in self._settings or values.is_blank(self._settings[name].value))
@@ -135,7 +140,7 @@ class _Validation:
 
     def _place_of(self, name: str) -> tuple[int, int]:
         setting = self._settings.get(name)
-        return (setting.source, setting.line) if setting else (self._home, 0)
+        return (setting.source, setting.line) if setting else (max(self._own - 1, 0), 0)
 
     def _shown(self, name: str, after_quote: bool = False) -> str:
         """A name that may be shown; what could be a piece of a value is not."""

@@ -267,6 +267,8 @@ def test_profiles_and_services(look):
     )
     files = {"compose.yaml": text, ".env": "A=1\nB=1\n"}
     assert list(look(files).services) == ["a"] and found(look(files)) == []
+    assert look(files).table().endswith("/.env")  # of the other files only those that something is wrong with
+    assert look(files, profiles=["p"]).summary().endswith("/compose.yaml")
     assert list(look(files, profiles=["p"]).services) == ["a", "b"]
     assert found(look(files, profiles=["p"])) == [("env_file_missing", "", "compose.yaml", 3)]
     assert list(look(files, services=["b"]).services) == ["b"]
