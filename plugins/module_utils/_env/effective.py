@@ -92,6 +92,21 @@ def of_project(
     return _Effective(options, sources, paths, project, known).run()
 
 
+def further(
+    earlier: t.Iterable[tuple[int, parser.Document]], more: t.Iterable[tuple[int, parser.Document]]
+) -> t.Iterator[tuple[int, parser.Document]]:
+    """`more` without the notes that another reading of the same file has left."""
+
+    def key(index: int, note: parser.Note) -> tuple[t.Any, ...]:
+        return index, note.rule, note.line, note.name, note.reference
+
+    seen = {key(index, note) for index, document in earlier for note in document.notes}
+    for index, document in more:
+        notes = [note for note in document.notes if key(index, note) not in seen]
+        seen.update(key(index, note) for note in notes)
+        yield index, dataclasses.replace(document, notes=notes)
+
+
 def joined(settings: Settings, services: t.Mapping[str, Settings]) -> dict[str, list[Setting]]:
     """What the services get joins the project's environment, where the first value that is not blank stands for its
     variable; gives the other values that it has somewhere, each once."""

@@ -92,7 +92,7 @@ class _Validation:
         self._apply_inline(given.inline)
         origins = self._origins(self._settings)
         if given.compose is not None:
-            documents += self._apply_services(given.compose, given.paths)
+            documents += effective.further(documents, self._apply_services(given.compose, given.paths))
         for index, document in documents:
             self._report_notes(index, document)
         self._check_variables()

@@ -256,6 +256,19 @@ def test_a_reference_in_a_value_is_named_only_where_its_name_is_no_secret(look):
     assert "CANARY" not in json.dumps([outcome.as_dict(), outcome.table()])
 
 
+def test_a_file_that_is_read_several_times_is_told_of_once(look):
+    text = (
+        "services:\n  web: {image: x, env_file: .env}\n  api: {image: x, env_file: [a.env, .env]}\n"
+        "  job: {image: x, env_file: a.env}\n  cron: {image: x, env_file: [.env, a.env]}\n"
+    )
+    assert found(look({"compose.yaml": text, ".env": "A=1\nA=x$y\n", "a.env": "B=1\nB=$z\n"})) == [
+        ("unset_reference", "A", ".env", 2),
+        ("duplicate", "A", ".env", 2),
+        ("unset_reference", "B", "a.env", 2),
+        ("duplicate", "B", "a.env", 2),
+    ]
+
+
 def test_names_that_every_process_has_are_not_missed(look):
     assert found(look({"compose.yaml": body("volumes: ['${HOME}/x:/y', '${PWD}:/z']")})) == []
 
