@@ -81,18 +81,19 @@ def compose(text: str) -> list[t.Any]:
             plain = kind is yaml.ScalarNode and implicit[0]
             return _PLAIN if plain else super().resolve(kind, value, (False, False))
 
-    loader = Loader(text)
     found = []
     try:
-        while loader.check_node():
-            found.append(loader.get_node())
+        loader = Loader(text)
+        try:
+            while loader.check_node():
+                found.append(loader.get_node())
+        finally:
+            loader.dispose()
     except RecursionError:
         raise Fault(0, "is nested too deep") from None
-    except yaml.YAMLError as exc:  # its own words may hold some of the text
+    except (yaml.YAMLError, ValueError, OverflowError) as exc:  # its own words may hold some of the text
         mark = getattr(exc, "problem_mark", None)
         raise Fault(mark.line + 1 if mark else 0, "no YAML that can be read") from None
-    finally:
-        loader.dispose()
     return found
 
 

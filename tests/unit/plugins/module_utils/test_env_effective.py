@@ -100,7 +100,8 @@ def test_rule(look, files, lines, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a\n", "a: [\n", "services: [a]\n", "services: {web: text}\n", "[" * 5000, "? [a]\n: 1\n"]
+    "text",
+    ["", "- a\n", "a: [\n", "services: [a]\n", "services: {web: text}\n", "[" * 5000, "? [a]\n: 1\n", "a: \x01\n"],
 )
 def test_what_is_no_compose_file(look, text):
     outcome = look({"compose.yaml": text})
@@ -404,4 +405,6 @@ def test_both_of_pyyamls_readers_give_the_same(look, monkeypatch):
     monkeypatch.delattr(compose_yaml.yaml, "CSafeLoader", raising=False)
     second = look({"compose.yaml": text})
     assert first.as_dict() == second.as_dict() and set(second.services["third"]) == {"A", "B", "D"}
-    assert found(look({"compose.yaml": "[" * 5000})) == [("compose_syntax", "", "compose.yaml", 0)]
+    for text in ("[" * 5000, "a: \x01canary\n", 'a: "\\Uffffffff"\n', "a: \ud7ff\ufffe\n"):
+        [(rule, _name, _file, _line)] = found(look({"compose.yaml": text}))
+        assert rule == "compose_syntax"
