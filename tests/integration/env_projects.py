@@ -280,6 +280,11 @@ ACCEPTED["an env file of an extended service, too"] = whole(
     "  t: {extends: {file: ./sub/o.yaml, service: o}, env_file: [two.env, ./sub/acc.env]}\n",
     files={"sub/acc.env": "ACC=${ACC}x${X}\n", "sub/o.yaml": "services: {o: {image: x, env_file: [./acc.env]}}\n"},
 )
+ACCEPTED["an env file of a service of a file beside"] = whole(
+    "services:\n  s: {extends: {file: o.yaml, service: o}, env_file: [acc.env, two.env]}\n"
+    "  t: {extends: {file: ./o.yaml, service: o}, env_file: [two.env, ./acc.env]}\n",
+    files={"acc.env": "ACC=${ACC}x${X}\n", "o.yaml": "services: {o: {image: x, env_file: [./acc.env]}}\n"},
+)
 ACCEPTED["a file in another folder"] = Project(
     {
         "deploy/compose.yaml": ONE_SERVICE + "    env_file: ../one.env\n    environment: {A: $DOT}\n",

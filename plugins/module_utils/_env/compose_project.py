@@ -137,11 +137,13 @@ class _Files:
         self._read: dict[str, tuple[int, list[t.Any]]] = {}
         self._built: dict[str, list[Node]] = {}
         self._resolved: dict[tuple[int, str, str], Service] = {}
+        self._own: set[int] = set()  # indices of the project's files, not of those that are extended
 
     def load(self, files: t.Sequence[str]) -> None:
         self._project.name = self._project.name or self._name_in(files)
         services: dict[str, Service] = {}
         includes: list[tuple[int, Node]] = []
+        self._own.update(self._index(path) for path in files)
         for path in files:
             for document in self._documents(path):
                 index = self._index(path)
@@ -306,8 +308,8 @@ class _Files:
         """The service that another one extends, of the same file or of another one."""
         wanted, file = _text_of(extends.get("service") or extends), _text_of(extends.get("file"))
         if file:
-            directory, other = os.path.split(os.path.join(directory, os.path.expanduser(file)))
-            target = os.path.join(directory, other)
+            target = os.path.normpath(os.path.join(directory, os.path.expanduser(file)))
+            directory = os.path.dirname(target)
             documents = self._documents(target)
             found = [one.get("services") for one in documents]
             candidates = [one for one in found if one is not None and one.get(wanted) is not None]
@@ -365,7 +367,7 @@ class _Files:
                 self._refused(index, item.line, "env_file has a format, which is not read here")
                 continue
             full = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
-            written = text if directory == self._directory else os.path.relpath(full, self._directory)
+            written = text if index in self._own else os.path.relpath(full, self._directory)
             needed = required is None or _as_text(required.value) != "false"
             service.env_files.append(EnvFile(full, needed, (index, item.line), written))
 
