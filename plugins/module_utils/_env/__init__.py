@@ -7,7 +7,7 @@
 Plain Python without Ansible and without libraries, but for PyYAML where a Compose file is read; private to the
 collection. From the bottom up: `interpolation` and `parser` read as Compose does, `writer` writes what it reads back,
 `schema` is the vocabulary, `rules` names every finding there is, `urls`, `placeholders`, `values` and `relations` look at
-values, `sources` reads files, `compose_yaml` and `compose_project` read Compose files, `effective` says what each
-service gets, `inputs` understands the options, `engine` puts it together. Nothing in here ever puts a value, or a part
-of one, into a finding, a message or an exception.
+values, `sources` reads files, `compose_yaml` and `compose_project` read Compose files into `compose_model`, `effective`
+says what each service gets, `inputs` understands the options, `engine` puts it together. Nothing in here ever puts a
+value, or a part of one, into a finding, a message or an exception.
 """

@@ -17,7 +17,14 @@ import os
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import compose_project, parser
-from ansible_collections.tria.production.plugins.module_utils._env.compose_project import Place, Problem, Project
+from ansible_collections.tria.production.plugins.module_utils._env.compose_model import (
+    EnvFile,
+    Inline,
+    Place,
+    Problem,
+    Project,
+    Service,
+)
 from ansible_collections.tria.production.plugins.module_utils._env.interpolation import Lookup
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -155,7 +162,7 @@ class _Effective:
     def _outside(self, name: str) -> str | None:
         return self._project.name if name == "COMPOSE_PROJECT_NAME" else self._known(name)
 
-    def _chosen(self) -> dict[str, compose_project.Service]:
+    def _chosen(self) -> dict[str, Service]:
         profiles = self._options.profiles
         if profiles is None:
             profiles = [one.strip() for one in (self._outside("COMPOSE_PROFILES") or "").split(",")]
@@ -171,7 +178,7 @@ class _Effective:
             )
         return {name: service for name, service in found.items() if service is not None}
 
-    def _service(self, name: str, service: compose_project.Service) -> Settings:
+    def _service(self, name: str, service: Service) -> Settings:
         chain: tuple[str, ...] = ()
         settings: Settings = {}
         for file in service.env_files:
@@ -184,7 +191,7 @@ class _Effective:
             self._put_inline(settings, name, key, inline)
         return settings
 
-    def _source(self, file: compose_project.EnvFile) -> int | None:
+    def _source(self, file: EnvFile) -> int | None:
         """The index of an env file among the sources; None where it is missing."""
         if file.path not in self._paths:
             if not os.path.exists(file.path):
@@ -215,7 +222,7 @@ class _Effective:
             self._chains[chain] = {**earlier, **entries_of(document, index, service)}
         return self._chains[chain]
 
-    def _put_inline(self, settings: Settings, service: str, name: str, inline: compose_project.Inline) -> None:
+    def _put_inline(self, settings: Settings, service: str, name: str, inline: Inline) -> None:
         of_file = settings.pop(name, None)
         if inline.value is not None:
             settings[name] = Setting(inline.value, *inline.at, service=service, inline=True)
