@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: env_validate
-short_description: Hold env files against a schema, read exactly as Docker Compose reads them
+short_description: Hold env files, and what each service gets, against a schema, read as Docker Compose reads them
 version_added: 0.1.0
 description:
   - Parses env files by the rules of Docker Compose (quotes, escapes, C(export), inline comments, multi-line values,
     interpolation), so that what is validated is what a container gets.
   - Holds the result against a schema and returns every violation at once, with file, line, rule and remedy.
+  - Of a Compose project, works out what the containers of each service get, and where every value comes from.
   - Also finds what no schema says. Placeholders, one secret used for two variables, a C($) or C(#) that changes the
     value, duplicate, unknown and misspelt names, and files that others can read.
   - No value of any variable, and no part of one, appears in results, messages or logs.
@@ -33,12 +34,57 @@ options:
   files:
     description:
       - Env files on the target, in the order in which Compose gets them; later ones win.
-      - Exactly one of O(files) and O(content) is needed.
+      - One of O(files), O(content), O(environment) and O(compose) is needed.
     type: list
     elements: path
   content:
-    description: The text of an env file that is not written yet.
+    description:
+      - The text of an env file that is not written yet.
+      - With O(compose) it stands for the project's C(.env).
     type: str
+  environment:
+    description:
+      - Variables in place, a mapping of names to text, numbers or booleans, as C(environment) of a service has them.
+      - They are taken as they are, and win over O(files), O(content) and the process environment. Null is a bare key,
+        which takes the value of the process environment where that takes part, and the variable away otherwise.
+    type: json
+  compose:
+    description:
+      - A Compose project on the target, from which the environment of each service is worked out as
+        C(docker compose config) does it. Its C(env_file)s in order, and over them its C(environment), both with references
+        replaced by what the process environment (see O(process_environment)) and then the project's env files say.
+      - C(extends), C(include), several files, anchors, C(!reset), C(!override) and profiles count as they do for Compose.
+        Only the C(format) of an C(env_file) and files behind URLs are not read, which is an error.
+      - The schema is held against all of it as one. A variable is set when the project's env files or any service have it,
+        and each different value of it is checked once, wherever it is. Where values are compared with each other, that of
+        the project's env files comes first, then that of the first service.
+      - Names that only the C(environment) of a service has need not be in the schema.
+      - Needs PyYAML on the target.
+    type: dict
+    suboptions:
+      files:
+        description: The Compose files, in order.
+        type: list
+        elements: path
+        required: true
+      project_directory:
+        description: What paths are relative to. By default the folder of the first file.
+        type: path
+      project_name:
+        description: The project's name. By default what Compose makes of environment, files and folder.
+        type: str
+      env_files:
+        description: The env files to replace references from. By default C(.env) in the project's folder, if it is there.
+        type: list
+        elements: path
+      profiles:
+        description: The profiles whose services count. By default C(COMPOSE_PROFILES).
+        type: list
+        elements: str
+      services:
+        description: The services that count, whatever their profile. By default all that run with the profiles.
+        type: list
+        elements: str
   schema:
     description:
       - What the environment must be. Its keys are those below; a mistake in it is an error that names its place.
@@ -106,6 +152,13 @@ EXAMPLES = r"""
     schema: "{{ lookup('ansible.builtin.file', 'env-schema.yml') | from_yaml }}"
     waive:
       - {name: SMTP_PASSWORD, rule: placeholder}
+
+- name: Validate what every service of a Compose project gets
+  tria.production.env_validate:
+    compose:
+      files: [/opt/shop/compose.yaml, /opt/shop/compose.production.yaml]
+      profiles: [mail]
+    schema: "{{ lookup('ansible.builtin.file', 'env-schema.yml') | from_yaml }}"
 """
 
 RETURN = r"""
@@ -130,7 +183,7 @@ findings:
       remedy: Set it.
   contains:
     file:
-      description: The path of the file, or V(content). Of several, the last for a variable that is in none.
+      description: The path of the file, or V(content). Of several, the last env file for a variable that is in none.
       type: str
       returned: success
     line:
@@ -183,6 +236,20 @@ results:
       message: ""
       remedy: ""
       data: {}
+origins:
+  description:
+    - Where the value of each variable comes from. The file and line, V(environment) for the option, or
+      V(process environment). With O(compose) that is what its files are replaced from.
+  returned: always, unless schema or waivers are wrong
+  type: dict
+  sample: {DATABASE_URL: "/opt/shop/.env:3", REDIS_HOST: process environment}
+services:
+  description:
+    - Of each service in O(compose) the variables that its containers get, with their origins in the form of RV(origins).
+      Of an inline value that is the line of the Compose file.
+  returned: always, unless schema or waivers are wrong
+  type: dict
+  sample: {web: {DATABASE_URL: "/opt/shop/compose.yaml:12", TZ: "/opt/shop/common.env:1"}}
 schema_errors:
   description: Every mistake in the schema, with its place.
   returned: when the schema is wrong
@@ -205,14 +272,27 @@ SPEC = {
     "argument_spec": {
         "files": {"type": "list", "elements": "path"},
         "content": {"type": "str", "no_log": True},
+        # as text: of a mapping, each value by itself would be blanked out of every message, a 1 as well
+        "environment": {"type": "json", "no_log": True},
+        "compose": {
+            "type": "dict",
+            "options": {
+                "files": {"type": "list", "elements": "path", "required": True},
+                "project_directory": {"type": "path"},
+                "project_name": {"type": "str"},
+                "env_files": {"type": "list", "elements": "path"},
+                "profiles": {"type": "list", "elements": "str"},
+                "services": {"type": "list", "elements": "str"},
+            },
+        },
         "schema": {"type": "dict", "required": True},
         "waive": {"type": "list", "elements": "raw", "default": []},
         "recommended": {"type": "list", "elements": "str", "default": []},
         "process_environment": {"type": "bool", "default": False},
         "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
     },
-    "mutually_exclusive": [("files", "content")],
-    "required_one_of": [("files", "content")],
+    "mutually_exclusive": [("files", "content"), ("files", "compose"), ("environment", "compose")],
+    "required_one_of": [("files", "content", "environment", "compose")],
 }
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Env files held against a schema. Private to the collection."""
+"""Env files, and what the services of a Compose project get, held against a schema. Private to the collection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import carried, parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env import (
+    carried,
+    effective,
+    inputs,
+    parser,
+    relations,
+    values,
+)
+from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
-from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
@@ -23,16 +31,6 @@ _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
 _LONGEST_WORD = 15
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
 UNSHOWN = "(a name)"
-
-
-@dataclasses.dataclass
-class Setting:
-    """The effective value of a variable, and where it comes from; `after_quote`: it began right behind a quote."""
-
-    value: str
-    source: int
-    line: int
-    after_quote: bool = False
 
 
 def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
@@ -56,14 +54,11 @@ def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
 
 
 def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcome:
-    """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong schema or waiver."""
+    """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong one."""
     schema, waived = load(params["schema"]), waivers(params["waive"])
-    if params["content"] is not None:
-        sources = [from_content(params["content"])]
-    else:
-        sources = [from_file(path) for path in params["files"]]
     environ = environ if params["process_environment"] else {}
-    return validate(sources, schema, waived, environ, params["recommended"])
+    given = inputs.given(params)
+    return validate(given.sources, schema, waived, environ, params["recommended"], given)
 
 
 def validate(
@@ -72,31 +67,40 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
+    given: inputs.Given | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. Of variables that are `recommended` the outcome tells whether they are set.
+    variable takes part. `given` may have values that win over that, and a Compose project: then this is the environment
+    that Compose substitutes, and what each service gets is held against the schema as well. Of variables that are
+    `recommended` the outcome tells whether they are set.
     """
-    return _Validation(sources, schema, environ or {}).run(waived, recommended)
+    return _Validation(sources, schema, environ or {}).run(waived, recommended, given or inputs.Given())
 
 
 class _Validation:
     def __init__(self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str]) -> None:
-        self._sources = sources
+        self._sources = [*sources]
         self._schema = schema
         self._environ = environ
-        self._settings: dict[str, Setting] = {}
+        self._own = len(sources)  # further ones come with a Compose project
+        self._settings: Settings = {}
+        self._others: dict[str, list[Setting]] = {}  # what services get, where it differs
+        self._services: dict[str, Settings] = {}
         self._broken: dict[str, tuple[int, int]] = {}
-        self._cut: set[str] = set()
         self._incomplete = False
         self._found: list[tuple[int, Finding]] = []
         self._names = {*schema.variables, *schema.related()}
 
-    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str]) -> Outcome:
-        documents = [self._read(index, source) for index, source in enumerate(self._sources)]
+    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str], given: inputs.Given) -> Outcome:
+        documents = [(index, self._read(index, source)) for index, source in enumerate(self._sources)]
         self._apply_environ()
-        for index, document in enumerate(documents):
+        self._apply_inline(given.inline)
+        origins = self._origins(self._settings)
+        if given.compose is not None:
+            documents += effective.further(documents, self._apply_services(given.compose, given.paths))
+        for index, document in documents:
             self._report_notes(index, document)
         self._check_variables()
         self._check_relations()
@@ -116,7 +120,14 @@ class _Validation:
             if name in self._settings and name not in bad and name not in absent
         ]
         unset = {name: self._description(name) for name in recommended if name in absent and not self._incomplete}
-        return Outcome([source.label for source in self._sources], kept, dropped, good, unset)
+        services = {name: self._origins(settings) for name, settings in self._services.items()}
+        told = {finding.file for finding in kept}
+        labels = [
+            source.label
+            for index, source in enumerate(self._sources)
+            if index < self._own or source.label in told or not self._own
+        ]
+        return Outcome(labels or [effective.OPTION], kept, dropped, good, unset, origins, services)
 
     def _is_unset(self, name: str) -> bool:
         return name not in self._broken and (name not in self._settings or values.is_blank(self._settings[name].value))
@@ -129,14 +140,14 @@ class _Validation:
     ) -> None:
         source, line = at or self._place_of(name)
         definition = RULES[rule]
-        label = self._sources[source].label if self._sources else ""
+        label = self._sources[source].label if self._sources else effective.OPTION
         self._found.append(
             (source, Finding(definition, name, label, line, message or definition.message, remedy or definition.remedy))
         )
 
     def _place_of(self, name: str) -> tuple[int, int]:
         setting = self._settings.get(name)
-        return (setting.source, setting.line) if setting else (max(len(self._sources) - 1, 0), 0)
+        return (setting.source, setting.line) if setting else (max(self._own - 1, 0), 0)
 
     def _shown(self, name: str, after_quote: bool = False) -> str:
         """A name that may be shown; what could be a piece of a value is not."""
@@ -152,10 +163,9 @@ class _Validation:
             self._incomplete = True
             return parser.Document()
         document = parser.parse(source.text, self._known)
-        for name, entry in document.entries.items():
-            self._settings[name] = Setting(entry.value, index, entry.line, entry.after_quote)
+        self._settings.update(effective.entries_of(document, index))
+        for name in document.entries:
             self._broken.pop(name, None)
-            (self._cut.add if entry.cut else self._cut.discard)(name)
         for name, line in document.broken.items():
             self._broken[name] = (index, line)
             self._settings.pop(name, None)
@@ -172,9 +182,60 @@ class _Validation:
             setting = self._settings.get(name)
             if setting and setting.value != self._environ[name]:
                 self._report("shell_override", self._shown(name, setting.after_quote))
-            self._settings[name] = dataclasses.replace(
-                setting or Setting("", *self._place_of(name)), value=self._environ[name]
-            )
+            self._put(name, self._environ[name], effective.PROCESS)
+
+    def _apply_inline(self, inline: t.Mapping[str, str | None]) -> None:
+        for name, text in inline.items():
+            setting, value = self._settings.get(name), self._environ.get(name) if text is None else text
+            if setting and setting.line and setting.value != value:
+                self._report("inline_override", self._shown(name, setting.after_quote))
+            self._broken.pop(name, None)
+            if value is None:
+                self._settings.pop(name, None)
+            else:
+                self._put(name, value, effective.PROCESS if text is None else effective.OPTION)
+
+    def _put(self, name: str, value: str, origin: str) -> None:
+        """A value from elsewhere; findings of it name the line that it wins over."""
+        setting = self._settings.get(name) or Setting("", *self._place_of(name))
+        self._settings[name] = dataclasses.replace(setting, value=value, cut=False, origin=origin)
+
+    def _apply_services(
+        self, compose: effective.Options, paths: t.Mapping[str, int]
+    ) -> list[tuple[int, parser.Document]]:
+        """What the services get joins the environment; gives the env files that only they have."""
+        found = effective.of_project(compose, self._sources, paths, {**self._settings}, self._known)
+        self._services = found.services
+        self._incomplete = self._incomplete or not found.whole
+        for problem in dict.fromkeys(found.problems):
+            self._report_problem(problem)
+        self._broken.update((name, at) for name, at in found.broken.items() if name not in self._settings)
+        self._others = effective.joined(self._settings, found.services)
+        return found.documents
+
+    def _report_problem(self, problem: effective.Problem) -> None:
+        if problem.rule == "compose_reference" and self._is_demanded(problem.reference):
+            return  # what the schema says of it is found anyway
+        name, message = problem.name, problem.message
+        if problem.reference and (problem.reference in self._names or not name):
+            name, message = problem.reference, message if problem.rule == "compose_reference" else ""
+        self._report(problem.rule, self._shown(name), message, at=problem.at)
+
+    def _is_demanded(self, name: str) -> bool:
+        variable = self._schema.variables.get(name)
+        return variable is not None and variable.required and not variable.allow_empty and not self._incomplete
+
+    def _each(self, name: str) -> list[Setting]:
+        """Every value that a variable has anywhere."""
+        return [self._settings[name], *self._others.get(name, ())] if name in self._settings else []
+
+    def _origins(self, settings: Settings) -> dict[str, str]:
+        return {
+            self._shown(name, setting.after_quote): setting.origin
+            or f"{self._sources[setting.source].label}:{setting.line}"
+            for name, setting in settings.items()
+            if name
+        }
 
     def _report_notes(self, index: int, document: parser.Document) -> None:
         for note in document.notes:
@@ -189,20 +250,23 @@ class _Validation:
 
     def _check_variables(self) -> None:
         for name, variable in self._schema.variables.items():
-            setting = self._settings.get(name)
             if name in self._broken:
                 continue  # the finding of its line says it
-            if setting is None:
-                if variable.required and not self._incomplete:
-                    self._report("required", name, remedy=_how_to_set(variable.description))
-            elif values.is_blank(setting.value):
-                if variable.required and not variable.allow_empty:
-                    self._report("empty", name)
-            else:
-                for rule, message, remedy in values.violations(variable, setting.value):
-                    self._report(rule, name, message, remedy)
-                if variable.secret and name in self._cut:
-                    self._report("hash_cut", name)
+            if name not in self._settings and variable.required and not self._incomplete:
+                self._report("required", name, remedy=_how_to_set(variable.description))
+            for setting in self._each(name):
+                self._check_setting(name, variable, setting)
+
+    def _check_setting(self, name: str, variable: Variable, setting: Setting) -> None:
+        at = (setting.source, setting.line)
+        if values.is_blank(setting.value):
+            if variable.required and not variable.allow_empty:
+                self._report("empty", name, _told("empty", "", setting), at=at)
+            return
+        for rule, message, remedy in values.violations(variable, setting.value):
+            self._report(rule, name, _told(rule, message, setting), remedy, at)
+        if variable.secret and setting.cut:
+            self._report("hash_cut", name, at=at)
 
     def _check_relations(self) -> None:
         if self._incomplete:
@@ -216,23 +280,32 @@ class _Validation:
     def _check_undeclared(self) -> None:
         """Names that the schema does not declare: are they meant, and do they hold what was meant?"""
         similar = Similar(name for name in self._schema.variables if name not in self._settings)
-        for name, setting in self._settings.items():
-            at = (setting.source, setting.line)
-            shown = self._shown(name, setting.after_quote)
-            for rule in carried.violations(name, setting.value):
-                self._report(rule, shown, at=at)
-            if not name or name in self._schema.variables:
-                continue
-            for rule, message, remedy in values.violations(Variable(name), setting.value):
-                self._report(rule, shown, message, remedy, at)
-            if self._schema.variables and name not in self._names and not name.startswith(_OF_COMPOSE):
-                near = similar.to(name)
-                if near:
-                    self._report(
-                        "near_miss", name, f"is not in the schema; did you mean {near}?", f"Rename it to {near}.", at
-                    )
-                else:
-                    self._report("unknown_variable", shown, at=at)
+        for name in self._settings:
+            for setting in self._each(name):
+                self._check_undeclared_setting(name, setting, similar)
+
+    def _check_undeclared_setting(self, name: str, setting: Setting, similar: Similar) -> None:
+        at = (setting.source, setting.line)
+        shown = self._shown(name, setting.after_quote)
+        for rule in carried.violations(name, setting.value):
+            self._report(rule, shown, at=at)
+        if not name or name in self._schema.variables:
+            return
+        for rule, message, remedy in values.violations(Variable(name), setting.value):
+            self._report(rule, shown, _told(rule, message, setting), remedy, at)
+        if self._schema.variables and name not in self._names and not name.startswith(_OF_COMPOSE):
+            near = similar.to(name)
+            if near:
+                self._report(
+                    "near_miss", name, f"is not in the schema; did you mean {near}?", f"Rename it to {near}.", at
+                )
+            elif not setting.inline:  # an image has variables of its own, and whoever writes a Compose file names them
+                self._report("unknown_variable", shown, at=at)
+
+
+def _told(rule: str, message: str, setting: Setting) -> str:
+    """A message that says whose value it is."""
+    return f"{message or RULES[rule].message} (service {setting.service})" if setting.service else message
 
 
 def _how_to_set(description: str) -> str:

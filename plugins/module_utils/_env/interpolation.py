@@ -36,11 +36,12 @@ _BRACE = re.compile(r"\{.?|\}", re.DOTALL)
 
 
 class InterpolationError(Exception):
-    """`cause` says what is wrong without showing any of the text."""
+    """`cause` says what is wrong without showing any of the text; `name` is the variable that must be set, or empty."""
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, name: str = "") -> None:
         super().__init__(cause)
         self.cause = cause
+        self.name = name
 
 
 def substitute(template: str, lookup: Lookup, unset: list[str], depth: int = 0) -> str:
@@ -90,7 +91,7 @@ def _kept(match: re.Match[str], lookup: Lookup) -> str | None:
     operator, value = match["operator"], lookup(match["name"])
     present = bool(value) if operator[0] == ":" else value is not None
     if operator[-1] == "?" and not present:
-        raise InterpolationError("a variable that a reference with ? requires is not set")
+        raise InterpolationError("a variable that a reference with ? requires is not set", match["name"])
     return None if present == (operator[-1] == "+") else value or ""
 
 

@@ -19,13 +19,16 @@ CATEGORY = "Environment"
 @dataclasses.dataclass
 class Outcome:
     """What a validation found. `waived`: findings that a waiver took out; `good`: variables in order that are required
-    or recommended; `unset`: recommended ones that are not set, each with what it is for."""
+    or recommended; `unset`: recommended ones that are not set, each with what it is for; `origins`: where each value
+    comes from; `services`: the same for what each service of a Compose project gets."""
 
     labels: list[str]
     findings: list[Finding]
     waived: list[Finding]
     good: list[str]
     unset: dict[str, str] = dataclasses.field(default_factory=dict)
+    origins: dict[str, str] = dataclasses.field(default_factory=dict)
+    services: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     def count(self, severity: str) -> int:
         return sum(finding.rule.severity == severity for finding in self.findings)
@@ -66,6 +69,8 @@ class Outcome:
             "valid": self.valid,
             "findings": [finding.as_dict() for finding in self.findings],
             "waived": [finding.as_dict() for finding in self.waived],
+            "origins": self.origins,
+            "services": self.services,
             "results": [check.as_dict() for check in self.results()],
         }
 

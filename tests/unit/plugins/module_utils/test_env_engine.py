@@ -173,6 +173,14 @@ def test_every_rule_is_planted_somewhere():
         "file_too_large",
         "file_mode",
         "file_link",
+        # test_env_effective.py
+        "compose_syntax",
+        "compose_reference",
+        "compose_unset",
+        "compose_dollar",
+        "unused_key",
+        "env_file_missing",
+        "inline_override",
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)

@@ -128,11 +128,47 @@ def test_process_environment(capsys, monkeypatch):
     assert "canary" not in output
 
 
+def test_inline_values(capsys):
+    values = json.dumps({"REDIS_HOST": "canary-1", "TAX_RATE": 1, "DEBUG": True})
+    code, result, output = run(capsys, content=GOOD, environment=values, fail_on="never")
+    assert code == 0 and "canary" not in output
+    assert [row["name"] for row in result["findings"]] == ["unknown_variable", "unknown_variable", "inline_override"]
+    assert result["origins"]["REDIS_HOST"] == "environment" and result["origins"]["SECRET_KEY"] == "content:2"
+    assert result["invocation"]["module_args"]["environment"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert "true" in output and "*" not in result["msg"]  # nothing was blanked out for a value's sake
+
+
+def test_a_compose_project(capsys, tmp_path):
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web:\n    image: x\n    env_file: web.env\n    environment: {REDIS_HOST: 'canary$REDIS_HOST'}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "web.env").write_text(GOOD.replace("q7Wv0xZ", "canary"), encoding="utf-8")
+    os.chmod(tmp_path / "web.env", 0o600)
+    compose = {"files": [str(tmp_path / "compose.yaml")]}
+    code, result, output = run(capsys, compose=compose)
+    assert code == 0 and "canary" not in output.replace(str(tmp_path), "")
+    assert [row["name"] for row in result["findings"]] == ["compose_dollar", "inline_override"]
+    assert result["origins"] == {}
+    assert result["services"] == {
+        "web": {
+            "DATABASE_URL": f"{tmp_path}/web.env:1",
+            "SECRET_KEY": f"{tmp_path}/web.env:2",
+            "REDIS_HOST": f"{tmp_path}/compose.yaml:5",
+        }
+    }
+    assert run(capsys, compose={**compose, "services": ["api"]})[1]["culprit"] == "compose.services"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({}, "one of the following is required: files, content"),
+        ({}, "one of the following is required: files, content, environment, compose"),
         ({"files": ["a"], "content": "A=1"}, "mutually exclusive"),
+        ({"files": ["a"], "compose": {"files": ["b"]}}, "mutually exclusive"),
+        ({"environment": {}, "compose": {"files": ["b"]}}, "mutually exclusive"),
+        ({"compose": {"files": []}}, "compose.files: is empty."),
+        ({"compose": {"profiles": []}}, "missing required arguments: files found in compose"),
         ({"content": "", "schema": {"variable": {}}}, "schema: unknown key 'variable', did you mean 'variables'?"),
         ({"content": "", "waive": [5]}, "waive[0]: is neither a name nor {name, rule}."),
         ({"content": "", "fail_on": "always"}, "value of fail_on must be one of"),

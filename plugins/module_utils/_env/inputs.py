@@ -1,0 +1,70 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is validated, from the options of the module `env_validate`. Private to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing as t
+
+from ansible_collections.tria.production.plugins.module_utils._env.effective import Options
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.writer import scalar
+from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
+
+@dataclasses.dataclass
+class Given:
+    """Env files in order, and the index of the one that stands for a path; values that win over them, None for a bare
+    key; a Compose project, which they are then the project's env files of."""
+
+    sources: list[Source] = dataclasses.field(default_factory=list)
+    paths: dict[str, int] = dataclasses.field(default_factory=dict)
+    inline: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    compose: Options | None = None
+
+
+def given(params: t.Mapping[str, t.Any]) -> Given:
+    """Reads what the options name; raises `ProductionError` for a wrong one."""
+    found = Given(inline=_inline(params.get("environment")))
+    files, content = params.get("files") or [], params.get("content")
+    beside = ""  # the env file that Compose takes by itself
+    if params.get("compose"):
+        found.compose = _compose(params["compose"])
+        beside = os.path.join(found.compose.directory, ".env")
+        named = params["compose"].get("env_files")
+        if named and content is not None:
+            raise ProductionError("compose.env_files", "takes the place of content.", "Give one of them.")
+        files = named or ([beside] if content is None and os.path.lexists(beside) else [])
+    if content is not None:
+        found.sources, found.paths = [from_content(content)], {beside: 0}
+    else:
+        found.sources = [from_file(path) for path in files]
+        found.paths = {os.path.abspath(path): index for index, path in enumerate(files)}
+    return found
+
+
+def _inline(raw: t.Any) -> dict[str, str | None]:
+    """The option `environment`, a mapping or JSON of one."""
+    try:
+        found = json.loads(raw) if isinstance(raw, str) else raw or {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ProductionError("environment", "is no mapping.", "Write NAME: value.")
+    for name, value in found.items():
+        if value is not None and scalar(value) is None:
+            raise ProductionError(f"environment.{name}", "is no text, number or boolean.", "Write text.")
+    return {str(name): scalar(value) for name, value in found.items()}
+
+
+def _compose(raw: t.Mapping[str, t.Any]) -> Options:
+    files = [os.path.abspath(path) for path in raw["files"]]
+    if not files:
+        raise ProductionError("compose.files", "is empty.", "Name the Compose files, as docker compose -f does.")
+    directory = os.path.abspath(raw.get("project_directory") or os.path.dirname(files[0]))
+    return Options(files, directory, raw.get("project_name") or "", raw.get("profiles"), raw.get("services") or [])
