@@ -131,7 +131,7 @@ def test_process_environment(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({}, "one of the following is required: files, content"),
+        ({}, "one of the following is required: files, content, example"),
         ({"files": ["a"], "content": "A=1"}, "mutually exclusive"),
         ({"content": "", "schema": {"variable": {}}}, "schema: unknown key 'variable', did you mean 'variables'?"),
         ({"content": "", "waive": [5]}, "waive[0]: is neither a name nor {name, rule}."),
