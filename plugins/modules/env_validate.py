@@ -78,7 +78,7 @@ options:
         description:
           - V(checked) warns of what it has more or less than the schema, of defaults that are others, and of secrets.
           - V(present) writes it from the schema, with what each variable must be as comments, and without any secret. A
-            file that was not made in this way, or was filled in, is refused. Nothing is written when the environment is.
+            file that was not made in this way, or was filled in, is refused. Nothing is written either when the environment is refused.
         type: str
         choices: [checked, present]
         default: checked

@@ -14,7 +14,21 @@ import pytest
 
 from ansible_collections.tria.production.plugins.module_utils._env.kinds import measure
 
-DURATIONS = ["30s", "1m30s", "1.5h", "500ms", "10us", "10\u00b5s", "10\u03bcs", "10ns", ".5s", "1.s", "1s1m", "1h0m1ms", "+1s"]
+DURATIONS = [
+    "30s",
+    "1m30s",
+    "1.5h",
+    "500ms",
+    "10us",
+    "10\u00b5s",
+    "10\u03bcs",
+    "10ns",
+    ".5s",
+    "1.s",
+    "1s1m",
+    "1h0m1ms",
+    "+1s",
+]
 SIZES = ["64", "64b", "64k", "64m", "1g", "1gb", "1GiB", "1 gb", "1.5g", "0.5m", "1t", "1p", "1023KB", "7Kib"]
 NO_DURATIONS = ["30", "1d", "1w", "1h 30m", "1S", "1e3s", "s", "1m30", "100000000h", "."]
 NO_SIZES = ["m", "+1k", ".5k", "5.k", "1.5.2g", "1e3", "1kk", "1bb", "1_000", "0x10", "1ib"]

@@ -9,7 +9,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import example, names, parser, relations, schema_file, values
+from ansible_collections.tria.production.plugins.module_utils._env import (
+    example,
+    names,
+    parser,
+    relations,
+    schema_file,
+    values,
+)
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, load
@@ -17,6 +24,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.similar impor
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
+
 
 @dataclasses.dataclass
 class Setting:
@@ -82,9 +90,7 @@ def schema_of(params: t.Mapping[str, t.Any]) -> Schema:
     return load(params["schema"])
 
 
-def _sifted(
-    findings: t.Iterable[Finding], waived: t.Container[tuple[str, str]]
-) -> tuple[list[Finding], list[Finding]]:
+def _sifted(findings: t.Iterable[Finding], waived: t.Container[tuple[str, str]]) -> tuple[list[Finding], list[Finding]]:
     """What no waiver takes out, and what one does."""
     kept: list[Finding] = []
     dropped: list[Finding] = []

@@ -129,7 +129,7 @@ def _duration(text: str) -> float:
     match = _DURATION.match(text)
     if not match:
         raise Mismatch
-    seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION_PART.findall(text))
+    seconds = math.fsum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION_PART.findall(text))
     if seconds > _MOST / 1e9:
         raise Mismatch
     return -seconds if match["sign"] == "-" else seconds
@@ -189,7 +189,14 @@ KINDS: dict[str, Kind] = {
         " bytes",
     ),
     "json": Kind("JSON", "not JSON", "Write one JSON document between single quotes.", _json),
-    "list": Kind("list", "not a list", "Write the items with the separator between them, and none at the end.", _any, True, " items"),
+    "list": Kind(
+        "list",
+        "not a list",
+        "Write the items with the separator between them, and none at the end.",
+        _any,
+        True,
+        " items",
+    ),
 }
 
 

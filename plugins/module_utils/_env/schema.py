@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import kinds, values
 from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
+from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import (
     BOUNDED,
     NAME,
@@ -120,13 +121,15 @@ class _Loader:
 
     def _check_relations(self, schema: Schema) -> None:
         """What one part of a schema says of another."""
+        similar = Similar(schema.variables)
         for name, variable in schema.variables.items():
-            place = f"variables.{name}.replacement"
-            if variable.replacement and variable.deprecated is None:
+            place, other = f"variables.{name}.replacement", variable.replacement
+            if other and variable.deprecated is None:
                 self._wrong(place, "is for a deprecated variable only")
-            elif variable.replacement == name or variable.replacement and variable.replacement not in schema.variables:
-                cause = f"{variable.replacement!r} is not another one of variables"
-                self._wrong(place, cause + _did_you_mean(variable.replacement, set(schema.variables) - {name}))
+            elif other == name or other and other not in schema.variables:
+                near = similar.to(other) if other != name else None
+                hint = f", did you mean {near!r}?" if near else ""
+                self._wrong(place, f"{other!r} is not another one of variables{hint}")
         for index, condition in enumerate(schema.required_if):
             variable = schema.variable(condition.key)
             mistake = _mistake(variable, condition.value, ("type", "choices"))
@@ -304,9 +307,11 @@ class _Loader:
         return tuple(
             (
                 self._name(place, key),
-                (self._name(f"{place}.{key}", names),)
-                if isinstance(names, str)
-                else self._group(f"{place}.{key}", names, 1),
+                (
+                    (self._name(f"{place}.{key}", names),)
+                    if isinstance(names, str)
+                    else self._group(f"{place}.{key}", names, 1)
+                ),
             )
             for key, names in raw.items()
         )
@@ -329,5 +334,7 @@ def _did_you_mean(word: t.Any, known: t.Iterable[str]) -> str:
 
 def _mistake(variable: Variable, text: str, rules: t.Container[str]) -> str:
     """What is wrong with a value that the schema itself gives, by some of the rules; empty if nothing is."""
-    found = (message or RULES[rule].message for rule, message, _remedy in values.violations(variable, text) if rule in rules)
+    found = (
+        message or RULES[rule].message for rule, message, _remedy in values.violations(variable, text) if rule in rules
+    )
     return next(found, "")

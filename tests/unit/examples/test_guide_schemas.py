@@ -130,7 +130,10 @@ def test_the_reference_stack_says_the_same_of_each_variable(guide):
     raw = yaml.safe_load(schema_of(guide).read_text(encoding="utf-8"))
     for name, rules in raw["variables"].items():
         ignored = {"description", *STRICTER[guide].get(name, ())}
-        both = [{key: value for key, value in each.items() if key not in ignored} for each in (rules, REFERENCE["variables"][name])]
+        both = [
+            {key: value for key, value in each.items() if key not in ignored}
+            for each in (rules, REFERENCE["variables"][name])
+        ]
         assert both[0] == both[1], name
     for relation in ("required_together", "required_if", "consistent"):
         assert [group for group in raw.get(relation, []) if group not in REFERENCE[relation]] == []

@@ -170,7 +170,9 @@ def test_drift(raw, text, expected):
 
 
 def test_drift_shows_no_value():
-    source = sources.Source("example", f"SECRET_KEY={CANARY}\n# SALT={CANARY}1\nRATE=0.{CANARY}\n{CANARY}=1\nX='{CANARY}\n")
+    source = sources.Source(
+        "example", f"SECRET_KEY={CANARY}\n# SALT={CANARY}1\nRATE=0.{CANARY}\n{CANARY}=1\nX='{CANARY}\n"
+    )
     findings = list(example.drift(load(RAW), source))
     assert {finding.rule.name for finding in findings} == {
         "example_secret", "example_default", "example_missing", "example_unknown", "syntax"
