@@ -5,7 +5,8 @@
 """Environment files: what Docker Compose reads in them, and whether that is what a schema asks for.
 
 Plain Python without Ansible and without libraries; private to the collection. From the bottom up: `interpolation` and
-`parser` read as Compose does, `writer` writes what it reads back, `schema` is the vocabulary, `rules` names every
-finding there is, `urls`, `placeholders`, `values` and `relations` look at values, `sources` reads files, `engine` puts
-it together. Nothing in here ever puts a value, or a part of one, into a finding, a message or an exception.
+`parser` read as Compose does, `writer` writes what it reads back, `kinds` are the types, `vocabulary` the words of a
+schema, `schema` checks one, which `schema_file` reads; `rules` names every finding there is, `urls`, `placeholders`,
+`values` and `relations` look at values, `sources` reads files, `engine` puts it together, `example` is the file that
+shows it without secrets. Nothing in here ever puts a value, or a part of one, into a finding, a message or an exception.
 """

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The types of the schema: which texts are of a type, and the number that `min` and `max` bound. Private to the collection.
+"""The types of the schema: which texts are of a type, and the number that `min` and `max` bound.
 
-No exception holds a text that was looked at.
+Private to the collection. No exception holds a text that was looked at.
 """
 
 from __future__ import annotations

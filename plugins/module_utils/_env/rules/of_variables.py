@@ -105,6 +105,6 @@ RULES = (
         WARNING,
         "is deprecated",
         "Remove it.",
-        "schema: DB_URL: {deprecated: the driver takes parts only, replacement: DATABASE_URL}\nfile:   DB_URL=sqlite:///x.db",
+        "schema: DB_URL: {deprecated: since 2.0, replacement: DATABASE_URL}\nfile:   DB_URL=sqlite:///x.db",
     ),
 )

@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 import yaml
 
-from ansible_collections.tria.production.plugins.module_utils._env import vocabulary
+from ansible_collections.tria.production.plugins.module_utils._env import vocabulary, vocabulary_docs
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Condition, load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ROOT = pathlib.Path(__file__).parents[4]
-VALIDATOR = jsonschema.Draft7Validator(vocabulary.json_schema())
+VALIDATOR = jsonschema.Draft7Validator(vocabulary_docs.json_schema())
 TYPES = "str, int, float, bool, url, email, host, port, path, duration, size, json, list"
 BOUNDED = "is for type int or float or port or duration or size or list only"
 
@@ -161,13 +161,13 @@ def test_what_only_the_loader_sees_is_good_for_the_json_schema():
 
 def test_the_json_schema_and_its_page_are_current():
     # to renew them: write what json_schema() and markdown() return
-    jsonschema.Draft7Validator.check_schema(vocabulary.json_schema())
-    assert json.loads((ROOT / "docs" / "env-schema.json").read_text(encoding="utf-8")) == vocabulary.json_schema()
-    assert (ROOT / "docs" / "env-schema.md").read_text(encoding="utf-8") == vocabulary.markdown()
+    jsonschema.Draft7Validator.check_schema(vocabulary_docs.json_schema())
+    assert json.loads((ROOT / "docs" / "env-schema.json").read_text(encoding="utf-8")) == vocabulary_docs.json_schema()
+    assert (ROOT / "docs" / "env-schema.md").read_text(encoding="utf-8") == vocabulary_docs.markdown()
 
 
 def test_the_example_of_the_page_is_a_schema():
-    raw = yaml.safe_load(vocabulary.markdown().split("```yaml\n")[1].split("```")[0])
+    raw = yaml.safe_load(vocabulary_docs.markdown().split("```yaml\n")[1].split("```")[0])
     VALIDATOR.validate(raw)
     assert load(raw).variables["UPLOAD_LIMIT"].max == 1024**3
 
