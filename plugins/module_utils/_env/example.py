@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._env import kinds, names, parser, urls, values
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
-from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES, Finding
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
@@ -97,8 +97,9 @@ def _of_entries(schema: Schema, document: parser.Document, source: Source) -> t.
         elif variable and variable.default is not None and not variable.secret and entry.value.strip():
             if not _same(variable, entry.value, variable.default):
                 yield _finding("example_default", source, entry.line, name)
-    for name, line in document.broken.items():
-        yield _finding("syntax", source, line, names.shown(name, known))
+    for note in document.notes:
+        if RULES[note.rule].severity == ERROR:
+            yield _finding(note.rule, source, note.line, names.shown(note.name, known), note.message)
 
 
 def _secrets(
@@ -140,9 +141,9 @@ def _commented(text: str) -> dict[str, tuple[int, str]]:
     return {match[1]: (line, match[2].strip().strip("'\"")) for line, match in matches if match}
 
 
-def _finding(rule: str, source: Source, line: int, name: str = "") -> Finding:
+def _finding(rule: str, source: Source, line: int, name: str = "", message: str = "") -> Finding:
     definition = RULES[rule]
-    return Finding(definition, name, source.label, line, definition.message, definition.remedy)
+    return Finding(definition, name, source.label, line, message or definition.message, definition.remedy)
 
 
 def _is_filled_in(text: str, schema: Schema) -> bool:

@@ -138,6 +138,8 @@ def test_the_example_of_the_reference_stack_is_as_its_schema_says():
         (of(), "  #export A=1\n", []),
         (of(), "# A is not set\n", [("example_missing", "A", 0)]),
         (of(), "A='open\n", [("syntax", "A", 1)]),
+        (of(), f"# A=\nB {CANARY}=1\n", [("syntax", "", 2)]),
+        (of(), "A=${\n", [("interpolation", "A", 1)]),
         (of(), "A=1\nCOMPOSE_PROFILES=x\nDOCKER_HOST=x\n", []),
         ({"variables": {"A": {}}, "required_by": {"A": "B"}}, "A=1\nB=1\n", []),
         (of(), f"A=1\n{CANARY}=1\n", [("example_unknown", "(a name)", 2)]),
