@@ -34,8 +34,8 @@ _QUANTITY = r"(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})"
 _DURATION = re.compile(rf"(?P<sign>[+-]?)(?:0|(?:{_QUANTITY}(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)\Z")
 _DURATION_PART = re.compile(rf"({_QUANTITY})([a-z\u00b5\u03bc]+)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-# as the Engine's units: k is 1024, and a b or ib behind it says nothing more
-_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?) ?(?:b|([kmgtp])(?:i?b)?)?\Z", re.IGNORECASE | re.ASCII)
+# as the Engine's units: k is 1024, and i and b behind it say nothing more
+_SIZE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?) ?([kmgtp])?i?b?\Z", re.IGNORECASE | re.ASCII)
 _MOST = 2**63 - 1
 
 

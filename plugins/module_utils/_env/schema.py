@@ -85,6 +85,14 @@ class _Loader:
         self._culprit = culprit
         self._mistakes: list[str] = []
         self._in_container = False
+        self._readers: dict[str, t.Callable[[str, t.Any], t.Any]] = {
+            "flag": self._flag,
+            "count": self._count,
+            "texts": self._texts,
+            "scalar": self._scalar,
+            "note": self._note,
+            "name": self._name,
+        }
 
     def load(self, raw: t.Any) -> Schema:
         readers: dict[str, t.Callable[[str, t.Any], t.Any]] = {
@@ -175,7 +183,8 @@ class _Loader:
         }
         variable = Variable(name, **{key: value for key, value in fields.items() if value is not None})
         bounds = {key: self._bound(f"{place}.{key}", variable, value) for key, value in given if key in ("min", "max")}
-        variable = dataclasses.replace(variable, **bounds)
+        if bounds:
+            variable = dataclasses.replace(variable, **bounds)
         for key, _value in given:
             types = VARIABLE[key].types
             if types and (variable.item_type if VARIABLE[key].of_items else variable.type) not in types:
@@ -194,8 +203,9 @@ class _Loader:
             self._wrong(f"{place}.default", "a required variable has no use for a default")
         if variable.required and variable.deprecated is not None:
             self._wrong(f"{place}.deprecated", "a required variable cannot be deprecated")
+        item = Variable(variable.name, variable.item_type)
         for index, choice in enumerate(variable.choices):
-            mistake = _mistake(Variable(variable.name, variable.item_type), choice, ("type", "url"))
+            mistake = _mistake(item, choice, ("type", "url"))
             if mistake:
                 self._wrong(f"{place}.choices[{index}]", mistake)
         if variable.default and not values.is_blank(variable.default):
@@ -205,16 +215,8 @@ class _Loader:
 
     def _key(self, place: str, key: Key, value: t.Any) -> t.Any:
         """The value of one key of a variable, or None after a mistake."""
-        readers: dict[str, t.Callable[[str, t.Any], t.Any]] = {
-            "flag": self._flag,
-            "count": self._count,
-            "texts": self._texts,
-            "scalar": self._scalar,
-            "note": self._note,
-            "name": self._name,
-        }
-        if key.shape in readers:
-            return readers[key.shape](place, value)
+        if key.shape in self._readers:
+            return self._readers[key.shape](place, value)
         if not isinstance(value, str):
             self._wrong(place, "must be text")
             return None
@@ -238,7 +240,7 @@ class _Loader:
         if not isinstance(value, (bool, str)):
             self._wrong(place, "must be true, false or the reason")
             return None
-        return value if isinstance(value, str) else "" if value else None
+        return str(value) if isinstance(value, str) else "" if value else None
 
     def _count(self, place: str, value: t.Any) -> int | None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
