@@ -41,7 +41,8 @@ def dump(schema: Schema) -> str:
         for name, variable in schema.variables.items()
         if variable.deprecated is None
     ]
-    return "\n".join([_HEAD, *blocks])
+    # JSON can hold what no file can
+    return "\n".join([_HEAD, *blocks]).encode("utf-8", "replace").decode("utf-8")
 
 
 def ensure(path: str, schema: Schema, check_mode: bool) -> dict[str, t.Any]:

@@ -219,6 +219,13 @@ def test_writing_it(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640 and os.listdir(tmp_path) == [".env.example"]
 
 
+def test_what_no_file_can_hold_is_replaced(tmp_path):
+    schema = load(of(description="a\ud800b\u2028SECRET=1\x85X=1", default="x"))
+    assert example.ensure(str(tmp_path / "example"), schema, check_mode=False)["changed"]
+    text = (tmp_path / "example").read_bytes().decode("utf-8")
+    assert "# a?b\n# SECRET=1\n# X=1\n" in text and parser.parse(text).values == {"A": "x"}
+
+
 def test_a_link_stays_one(tmp_path):
     (tmp_path / "link").symlink_to("real")
     example.ensure(str(tmp_path / "link"), load(of()), check_mode=False)
