@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env.kinds import KINDS
 
