@@ -12,6 +12,8 @@ import typing as t
 from ansible_collections.tria.production.plugins.modules import env_validate
 from ansible_collections.tria.production.plugins.plugin_utils._on_controller import ControllerAction
 
+_OF_THE_HOST = {"files", "process_environment", "schema_file", "example"}
+
 
 class ActionModule(ControllerAction):
     """`env_validate`, without a module where it needs nothing of the host, or the host is the controller."""
@@ -22,7 +24,7 @@ class ActionModule(ControllerAction):
         args = self._task.args
         if isinstance(args.get("environment"), dict):
             args = {**args, "environment": json.dumps(args["environment"], default=str)}
-        if {"files", "process_environment"} & set(args) or args.get("compose") and not self._is_here():
+        if _OF_THE_HOST & set(args) or args.get("compose") and not self._is_here():
             return self._execute_module(module_args=args, task_vars=task_vars)
         return super().run(tmp, task_vars)
 

@@ -23,10 +23,11 @@ attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
     support: full
-    details: The module only reads.
+    details: The module only reads, but for O(example) with O(example.state=present).
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
+    support: full
+    details: Of an example that was there before, only names and what stays as it is are shown.
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
@@ -34,7 +35,7 @@ options:
   files:
     description:
       - Env files on the target, in the order in which Compose gets them; later ones win.
-      - One of O(files), O(content), O(environment) and O(compose) is needed.
+      - One of O(files), O(content), O(environment) and O(compose) is needed, unless only an O(example) is looked at.
     type: list
     elements: path
   content:
@@ -88,19 +89,45 @@ options:
   schema:
     description:
       - What the environment must be. Its keys are those below; a mistake in it is an error that names its place.
-      - C(variables) maps each name to C(type) (V(str), V(int), V(float), V(bool), V(url)), C(required), C(default),
-        C(secret), C(pattern) (a Python regular expression, searched for), C(min_length), C(max_length), C(choices),
-        C(min), C(max), C(schemes) (V(postgresql) also allows C(postgresql+psycopg2)), C(allow_empty), C(description)
-        and C(in_container) (for a URL that a container uses; C(localhost) in it is then a warning).
-      - C(required_together), C(required_one_of), C(mutually_exclusive) and C(required_if) are as in the argument
-        specification of an Ansible module.
+      - Exactly one of O(schema) and O(schema_file) is needed.
+      - C(variables) maps each name to C(type) (V(str), V(int), V(float), V(bool), V(url), V(email), V(host), V(port),
+        V(path), V(duration), V(size), V(json), V(list)), C(required), C(default), C(secret), C(pattern) (a Python
+        regular expression, searched for), C(min_length), C(max_length), C(choices), C(min), C(max), C(schemes)
+        (V(postgresql) also allows C(postgresql+psycopg2)), C(allow_empty), C(description), C(deprecated) (true, or the
+        reason) with C(replacement) (a name), and C(in_container) (for a URL that a container uses; C(localhost) in it is
+        then a warning).
+      - V(duration) is as Go and Compose write it (V(1m30s), V(500ms)), V(size) as the Engine does (V(64m), V(1.5gb)).
+        C(min) and C(max) are then seconds and bytes, or written in the same way.
+      - A V(list) has C(elements) (the type of its items) and C(separator) (a comma unless it is given). C(min) and C(max)
+        are then the number of its items; everything else holds for each item.
+      - C(required_together), C(required_one_of), C(mutually_exclusive), C(required_if) and C(required_by) are as in the
+        argument specification of an Ansible module.
       - C(consistent) is a list of mappings from C(url) to the name of a variable with a URL, and from C(user),
         C(password), C(host), C(port) and C(path) to names of variables that must hold that part of it, compared after
         percent-decoding.
       - C(in_container) is the default for all URLs.
       - An empty or blank value counts as not set; with C(allow_empty) it is good enough for a required variable.
     type: dict
-    required: true
+  schema_file:
+    description:
+      - Path of a file on the target that holds the O(schema), in YAML or JSON. YAML needs PyYAML there.
+    type: path
+  example:
+    description: The C(.env.example) on the target, which shows what the environment holds without its secrets.
+    type: dict
+    suboptions:
+      path:
+        description: Its path.
+        type: path
+        required: true
+      state:
+        description:
+          - V(checked) warns of what it has more or less than the schema, of defaults that are others, and of secrets.
+          - V(present) writes it from the schema, with what each variable must be as comments, and without any secret. A
+            file that was not made in this way, or was filled in, is refused. Nothing is written either when the environment is refused.
+        type: str
+        choices: [checked, present]
+        default: checked
   waive:
     description:
       - Findings to leave out. An item is the name of a variable, or a mapping of C(name) and C(rule) (its ID or name).
@@ -159,6 +186,11 @@ EXAMPLES = r"""
       files: [/opt/shop/compose.yaml, /opt/shop/compose.production.yaml]
       profiles: [mail]
     schema: "{{ lookup('ansible.builtin.file', 'env-schema.yml') | from_yaml }}"
+
+- name: Write an example of the env file
+  tria.production.env_validate:
+    schema_file: /opt/shop/env.schema.yaml
+    example: {path: /opt/shop/.env.example, state: present}
 """
 
 RETURN = r"""
@@ -250,6 +282,10 @@ services:
   returned: always, unless schema or waivers are wrong
   type: dict
   sample: {web: {DATABASE_URL: "/opt/shop/compose.yaml:12", TZ: "/opt/shop/common.env:1"}}
+diff:
+  description: What O(example) had, as far as it may be shown, and has now.
+  returned: when O(example.state=present) changes it
+  type: dict
 schema_errors:
   description: Every mistake in the schema, with its place.
   returned: when the schema is wrong
@@ -285,14 +321,27 @@ SPEC = {
                 "services": {"type": "list", "elements": "str"},
             },
         },
-        "schema": {"type": "dict", "required": True},
+        "schema": {"type": "dict"},
+        "schema_file": {"type": "path"},
+        "example": {
+            "type": "dict",
+            "options": {
+                "path": {"type": "path", "required": True},
+                "state": {"type": "str", "choices": ["checked", "present"], "default": "checked"},
+            },
+        },
         "waive": {"type": "list", "elements": "raw", "default": []},
         "recommended": {"type": "list", "elements": "str", "default": []},
         "process_environment": {"type": "bool", "default": False},
         "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
     },
-    "mutually_exclusive": [("files", "content"), ("files", "compose"), ("environment", "compose")],
-    "required_one_of": [("files", "content", "environment", "compose")],
+    "mutually_exclusive": [
+        ("files", "content"),
+        ("files", "compose"),
+        ("environment", "compose"),
+        ("schema", "schema_file"),
+    ],
+    "required_one_of": [("files", "content", "environment", "compose", "example"), ("schema", "schema_file")],
 }
 
 
@@ -312,11 +361,12 @@ def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **SPEC)
     try:
         outcome = validated(module.params, os.environ)
+        made = engine.ensure_example(module.params, module.check_mode)
     except ProductionError as exc:
         module.fail_json(**exc.as_result())
     if outcome.findings:
         module.warn(outcome.table())
-    module.exit_json(**result_of(outcome))
+    module.exit_json(**{**result_of(outcome), **made})
 
 
 if __name__ == "__main__":

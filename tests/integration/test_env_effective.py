@@ -17,7 +17,7 @@ import sys
 import env_projects
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_yaml, effective, engine, parser
+from ansible_collections.tria.production.plugins.module_utils._env import compose_yaml, effective, engine, names, parser
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_every_service_gets_what_compose_gives_it(answers, monkeypatch, name):
     assert found == theirs(done)
     assert outcome.valid, outcome.table()
     assert {service: len(origins) for service, origins in outcome.services.items()} == {
-        service: len({engine._Validation([], engine.load({}), {})._shown(name) for name in settings})
+        service: len({names.shown(name, ()) for name in settings})
         for service, settings in found.items()
     }
     told = {line.split('\\"')[1] for line in done.stderr.splitlines() if "variable is not set" in line}

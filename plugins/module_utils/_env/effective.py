@@ -16,7 +16,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_project, parser
+from ansible_collections.tria.production.plugins.module_utils._env import compose_project, names, parser
 from ansible_collections.tria.production.plugins.module_utils._env.compose_model import (
     EnvFile,
     Inline,
@@ -271,7 +271,7 @@ class _Effective:
         whole = {file.path for service in self._project.services.values() for file in service.env_files}
         indices = {self._paths[path] for path in whole if path in self._paths}
         for name, setting in self._settings.items():
-            used = name in self._project.references or name.startswith(("COMPOSE_", "DOCKER_"))
+            used = name in self._project.references or names.of_compose(name)
             if name and not used and setting.source not in indices and setting.origin != OPTION:
                 self._problem("unused_key", name, (setting.source, setting.line))
 

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import (
     carried,
     effective,
+    example,
     inputs,
+    names,
     parser,
     relations,
     values,
@@ -21,44 +22,44 @@ from ansible_collections.tria.production.plugins.module_utils._env import (
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
-from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
+from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
-from ansible_collections.tria.production.plugins.module_utils._env.sources import Source
-from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-# a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
-_CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
-_LONGEST_WORD = 15
-_OF_COMPOSE = ("COMPOSE_", "DOCKER_")
-UNSHOWN = "(a name)"
-
-
-def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
-    """Waivers as `(variable, rule name)`, the rule empty for all; raises `ProductionError` for what is none."""
-    by_id = {rule.id: rule.name for rule in RULES.values()}
-    found = set()
-    for index, item in enumerate(raw):
-        if isinstance(item, str):
-            item = {"name": item}
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str) or set(item) - {"name", "rule"}:
-            raise ProductionError(
-                f"waive[{index}]", "is neither a name nor {name, rule}.", "Write NAME, or {name: NAME, rule: ENV011}."
-            )
-        rule = item.get("rule") or ""
-        if rule and by_id.get(rule, rule) not in RULES:
-            raise ProductionError(
-                f"waive[{index}]", f"there is no rule {rule!r}.", "docs/env-rules.md lists the rules."
-            )
-        found.add((str(item["name"]), by_id.get(rule, rule)))
-    return found
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
 
 def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcome:
     """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong one."""
-    schema, waived = load(params["schema"]), waivers(params["waive"])
+    schema, waived = inputs.schema(params), inputs.waivers(params["waive"])
     environ = environ if params["process_environment"] else {}
-    given = inputs.given(params)
-    return validate(given.sources, schema, waived, environ, params["recommended"], given)
+    shown = params.get("example")
+    if inputs.is_environment(params):
+        given = inputs.given(params)
+        outcome = validate(given.sources, schema, waived, environ, params["recommended"], given)
+    else:  # the example is all that there is to look at
+        outcome = Outcome([] if shown["state"] == "checked" else [shown["path"]], [], [])
+    if shown and shown["state"] == "checked":
+        outcome.add(shown["path"], *_sifted(example.drift(schema, from_file(shown["path"])), waived))
+    return outcome
+
+
+def ensure_example(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Write the example that the options ask for, if they do; return values of the module."""
+    wanted = params.get("example")
+    if not wanted or wanted["state"] != "present":
+        return {}
+    return example.ensure(wanted["path"], inputs.schema(params), check_mode)
+
+
+def _sifted(findings: t.Iterable[Finding], waived: t.Container[tuple[str, str]]) -> tuple[list[Finding], list[Finding]]:
+    """What no waiver takes out, and what one does."""
+    kept: list[Finding] = []
+    dropped: list[Finding] = []
+    for finding in findings:
+        name = finding.variable
+        is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
+        (dropped if is_waived else kept).append(finding)
+    return kept, dropped
 
 
 def validate(
@@ -106,11 +107,7 @@ class _Validation:
         self._check_relations()
         self._check_undeclared()
         self._found.sort(key=lambda found: (found[0], found[1].line, found[1].variable, found[1].rule.id))
-        kept, dropped = [], []
-        for _source, finding in self._found:
-            name = finding.variable
-            is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
-            (dropped if is_waived else kept).append(finding)
+        kept, dropped = _sifted((finding for _source, finding in self._found), waived)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
         required = [name for name, variable in self._schema.variables.items() if variable.required]
         absent = {name for name in recommended if name not in required and self._is_unset(name)} - bad
@@ -150,11 +147,7 @@ class _Validation:
         return (setting.source, setting.line) if setting else (max(self._own - 1, 0), 0)
 
     def _shown(self, name: str, after_quote: bool = False) -> str:
-        """A name that may be shown; what could be a piece of a value is not."""
-        if not name or name in self._names:
-            return name
-        conventional = _CONVENTIONAL.match(name) and max(map(len, name.split("_"))) <= _LONGEST_WORD
-        return name if conventional and not after_quote else UNSHOWN
+        return names.shown(name, self._names, after_quote)
 
     def _read(self, index: int, source: Source) -> parser.Document:
         for rule, line in source.problems:
@@ -279,7 +272,11 @@ class _Validation:
 
     def _check_undeclared(self) -> None:
         """Names that the schema does not declare: are they meant, and do they hold what was meant?"""
-        similar = Similar(name for name in self._schema.variables if name not in self._settings)
+        similar = Similar(
+            name
+            for name, variable in self._schema.variables.items()
+            if name not in self._settings and variable.deprecated is None
+        )
         for name in self._settings:
             for setting in self._each(name):
                 self._check_undeclared_setting(name, setting, similar)
@@ -293,7 +290,7 @@ class _Validation:
             return
         for rule, message, remedy in values.violations(Variable(name), setting.value):
             self._report(rule, shown, _told(rule, message, setting), remedy, at)
-        if self._schema.variables and name not in self._names and not name.startswith(_OF_COMPOSE):
+        if self._schema.variables and name not in self._names and not names.of_compose(name):
             near = similar.to(name)
             if near:
                 self._report(

@@ -11,7 +11,10 @@ import json
 import os
 import typing as t
 
+from ansible_collections.tria.production.plugins.module_utils._env import schema_file
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Options
+from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
+from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, load
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.writer import scalar
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -46,6 +49,39 @@ def given(params: t.Mapping[str, t.Any]) -> Given:
         found.sources = [from_file(path) for path in files]
         found.paths = {os.path.abspath(path): index for index, path in enumerate(files)}
     return found
+
+
+def waivers(raw: t.Iterable[t.Any]) -> set[tuple[str, str]]:
+    """Waivers as `(variable, rule name)`, the rule empty for all; raises `ProductionError` for what is none."""
+    by_id = {rule.id: rule.name for rule in RULES.values()}
+    found = set()
+    for index, item in enumerate(raw):
+        if isinstance(item, str):
+            item = {"name": item}
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str) or set(item) - {"name", "rule"}:
+            raise ProductionError(
+                f"waive[{index}]", "is neither a name nor {name, rule}.", "Write NAME, or {name: NAME, rule: ENV011}."
+            )
+        rule = item.get("rule") or ""
+        if rule and by_id.get(rule, rule) not in RULES:
+            raise ProductionError(
+                f"waive[{index}]", f"there is no rule {rule!r}.", "docs/env-rules.md lists the rules."
+            )
+        found.add((str(item["name"]), by_id.get(rule, rule)))
+    return found
+
+
+def schema(params: t.Mapping[str, t.Any]) -> Schema:
+    """The schema that is given, in place or in a file; raises `ProductionError` for a wrong one."""
+    if params.get("schema_file"):
+        return schema_file.load_file(params["schema_file"])
+    return load(params["schema"])
+
+
+def is_environment(params: t.Mapping[str, t.Any]) -> bool:
+    """Whether an environment is given, and not only an example."""
+    named = (params.get(name) is not None for name in ("files", "content", "environment", "compose"))
+    return any(named) or params["process_environment"]
 
 
 def _inline(raw: t.Any) -> dict[str, str | None]:

@@ -25,10 +25,16 @@ class Outcome:
     labels: list[str]
     findings: list[Finding]
     waived: list[Finding]
-    good: list[str]
+    good: list[str] = dataclasses.field(default_factory=list)
     unset: dict[str, str] = dataclasses.field(default_factory=dict)
     origins: dict[str, str] = dataclasses.field(default_factory=dict)
     services: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+
+    def add(self, label: str, findings: t.Iterable[Finding], waived: t.Iterable[Finding]) -> None:
+        """What was found in a further file."""
+        self.labels.append(label)
+        self.findings.extend(findings)
+        self.waived.extend(waived)
 
     def count(self, severity: str) -> int:
         return sum(finding.rule.severity == severity for finding in self.findings)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import urls
-from ansible_collections.tria.production.plugins.module_utils._env.schema import Condition, Schema, Variable
-from ansible_collections.tria.production.plugins.module_utils._env.values import boolean
+from ansible_collections.tria.production.plugins.module_utils._env.kinds import boolean
+from ansible_collections.tria.production.plugins.module_utils._env.schema import Condition, Schema
+from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
 Violation = t.Tuple[str, str, str]
 Settings = t.Mapping[str, str]
@@ -25,6 +26,10 @@ def violations(schema: Schema, settings: Settings, unknown: t.Container[str] = (
     yield from _groups(schema, settings, unknown)
     for condition in schema.required_if:
         yield from _condition(schema, condition, settings, unknown)
+    for name, names in schema.required_by:
+        for other in names if name in settings or name in unknown else ():
+            if other not in settings and other not in unknown:
+                yield "required_by", other, f"not set, and {name}, which is set, requires it"
     for group in schema.consistent:
         yield from _consistent(group, settings)
     yield from _shared_secrets(schema, settings)

@@ -9,41 +9,54 @@ Yields `(rule name, message, remedy)`; an empty message or remedy means the rule
 
 from __future__ import annotations
 
-import math
-import re
+import dataclasses
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import urls
+from ansible_collections.tria.production.plugins.module_utils._env import kinds, urls
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
-from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
+from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
+from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
 Violation = t.Tuple[str, str, str]
-
-# Ansible's own words
-_TRUE = frozenset(("1", "true", "t", "yes", "y", "on"))
-_FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
-
-_INT = re.compile(r"[+-]?[0-9]{1,200}\Z")
-_FLOAT = re.compile(r"[+-]?(?:[0-9]{1,200}(?:\.[0-9]{0,200})?|\.[0-9]{1,200})(?:[eE][+-]?[0-9]{1,3})?\Z")
-_EXPECTED = {
-    "int": "not a whole number",
-    "float": "not a number",
-    "bool": "neither true nor false",
-}
 
 
 def is_blank(text: str) -> bool:
     return not text.strip()
 
 
-def boolean(text: str) -> bool | None:
-    """The truth of a value in Ansible's words, or None."""
-    lower = text.lower()
-    return True if lower in _TRUE else False if lower in _FALSE else None
-
-
 def violations(variable: Variable, text: str) -> t.Iterator[Violation]:
     """What is wrong with a value that is set and not blank."""
+    if variable.deprecated is not None:
+        yield _deprecated(variable)
+    if variable.type == "list":
+        yield from _list(variable, text)
+    else:
+        yield from _single(variable, text)
+
+
+def _deprecated(variable: Variable) -> Violation:
+    message = f"is deprecated: {variable.deprecated}" if variable.deprecated else ""
+    remedy = f"Set {variable.replacement} instead." if variable.replacement else ""
+    return "deprecated", message.rstrip("."), remedy
+
+
+def _list(variable: Variable, text: str) -> t.Iterator[Violation]:
+    """What is wrong with the number of items, and with the first one that something is wrong with."""
+    items = kinds.items(text, variable.separator)
+    yield from _bounded(variable, len(items))
+    item_variable = dataclasses.replace(variable, type=variable.elements, min=None, max=None, deprecated=None)
+    for index, item in enumerate(items, 1):
+        if not item:
+            yield "type", f"item {index} is empty", f"Separate the items by {variable.separator!r}, and end with none."
+            return
+        found = list(_single(item_variable, item))
+        for rule, message, remedy in found:
+            yield rule, f"item {index}: {message or RULES[rule].message}", remedy
+        if found:
+            return
+
+
+def _single(variable: Variable, text: str) -> t.Iterator[Violation]:
     url = None
     if variable.type == "url" or "://" in text:
         try:
@@ -59,23 +72,19 @@ def violations(variable: Variable, text: str) -> t.Iterator[Violation]:
 
 
 def _typed(variable: Variable, text: str) -> t.Iterator[Violation]:
-    if variable.type == "bool" and boolean(text) is None:
-        yield "type", _EXPECTED["bool"], "Write true or false."
-    if variable.type not in ("int", "float"):
-        return
-    number = float(text) if (_INT if variable.type == "int" else _FLOAT).match(text) else math.inf
-    if math.isinf(number):
-        yield "type", _EXPECTED[variable.type], f"Write a value of type {variable.type}."
-        return
+    kind = kinds.KINDS[variable.type]
+    try:
+        number = kind.measure(text) if variable.type != "url" else 0.0
+    except ValueError:
+        yield "type", kind.mismatch, kind.remedy
+    else:
+        yield from _bounded(variable, number)
+
+
+def _bounded(variable: Variable, number: float) -> t.Iterator[Violation]:
     low, high = variable.min, variable.max
     if low is not None and number < low or high is not None and number > high:
-        yield "range", f"not {_bounds(low, high)}", ""
-
-
-def _bounds(low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"at most {high}"
-    return f"at least {low}" if high is None else f"between {low} and {high}"
+        yield "range", f"not {kinds.bounds(variable.type, low, high)}", ""
 
 
 def _url(variable: Variable, url: urls.Url) -> t.Iterator[Violation]:

@@ -59,4 +59,12 @@ RULES = (
         "Generate a secret of its own: openssl rand -hex 32",
         "file:   SECRET_KEY and JWT_SECRET_KEY with one value",
     ),
+    Rule(
+        "ENV107",
+        "required_by",
+        ERROR,
+        "not set, though another variable that is set requires it",
+        "Set it, or remove the other variable.",
+        "schema: required_by: {SMTP_USER: [SMTP_PASSWORD]}\nfile:   SMTP_USER=shop",
+    ),
 )

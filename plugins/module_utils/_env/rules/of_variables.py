@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.tria.production.plugins.module_utils._env.rules._rule import ERROR, Rule
+from ansible_collections.tria.production.plugins.module_utils._env.rules._rule import ERROR, WARNING, Rule
 
 TITLE = "What a variable must be"
 RULES = (
@@ -87,8 +87,9 @@ RULES = (
         "range",
         ERROR,
         "out of range",
-        "Write a number within the bounds.",
-        "schema: TAX_RATE: {type: float, min: 0.0, max: 1.0}\nfile:   TAX_RATE=8",
+        "Write a value within the bounds.",
+        "schema: TAX_RATE: {type: float, min: 0.0, max: 1.0}\n        TIMEOUT: {type: duration, max: 5m}\n"
+        "file:   TAX_RATE=8\n        TIMEOUT=1h",
     ),
     Rule(
         "ENV011",
@@ -97,5 +98,13 @@ RULES = (
         "still holds a placeholder",
         "Put the real value there; a secret comes from: openssl rand -hex 32",
         "file:   SECRET_KEY=CHANGE_THIS_SECRET_KEY_789",
+    ),
+    Rule(
+        "ENV012",
+        "deprecated",
+        WARNING,
+        "is deprecated",
+        "Remove it.",
+        "schema: DB_URL: {deprecated: since 2.0, replacement: DATABASE_URL}\nfile:   DB_URL=sqlite:///x.db",
     ),
 )

@@ -62,9 +62,17 @@ def test_a_warning(executed):
     assert result["warnings"] == [result["msg"]] and not result["valid"]
 
 
-@pytest.mark.parametrize("args", [{"files": [".env"]}, {"content": "A=1", "process_environment": True}])
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"files": [".env"], "schema": SCHEMA},
+        {"content": "A=1", "schema": SCHEMA, "process_environment": True},
+        {"content": "A=1", "schema_file": "schema.yml"},
+        {"content": "A=1", "schema": SCHEMA, "example": {"path": ".env.example"}},
+    ],
+)
 def test_what_is_on_the_host_is_looked_at_there(executed, args):
-    assert act(env_action, schema=SCHEMA, **args) == {"executed": True, "args": {"schema": SCHEMA, **args}}
+    assert act(env_action, **args) == {"executed": True, "args": args}
 
 
 @pytest.mark.parametrize(("transport", "become", "here"), [("local", None, True), ("ssh", None, False), ("local", "sudo", False)])

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_project, compose_yaml, engine
+from ansible_collections.tria.production.plugins.module_utils._env import compose_project, compose_yaml, engine, names
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -68,7 +68,7 @@ PLANTED = [
     ({}, ["environment: {A: 'x${TAG}'}"], ("compose_unset", "A", "compose.yaml", 4)),
     ({}, ["image: '${TAG:?canary}'"], ("compose_reference", "TAG", "compose.yaml", 4)),
     ({}, ["command: 'x${TAG}'"], ("compose_unset", "TAG", "compose.yaml", 4)),
-    ({}, ["command: 'x${canary}'"], ("compose_unset", engine.UNSHOWN, "compose.yaml", 4)),
+    ({}, ["command: 'x${canary}'"], ("compose_unset", names.UNSHOWN, "compose.yaml", 4)),
     ({}, ["environment: {A: pa$canary}"], ("compose_dollar", "A", "compose.yaml", 4)),
     ({}, ["environment: [A=pa$canary]"], ("compose_dollar", "A", "compose.yaml", 4)),
     ({}, ["command: echo $canary"], ("compose_dollar", "", "compose.yaml", 4)),

@@ -13,7 +13,7 @@ import socket
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import engine, sources
+from ansible_collections.tria.production.plugins.module_utils._env import engine, inputs, names, sources
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, markdown
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -69,6 +69,24 @@ CASES = [
     (of(type="float", min=0.0, max=1.0), "A=8\n", ("range", "A", 1)),
     (of(type="int", min=1), "A=0\n", ("range", "A", 1)),
     (of(type="int", max=10), "A=11\n", ("range", "A", 1)),
+    (of(type="email"), "A='Shop <canary@example.org>'\n", ("type", "A", 1)),
+    (of(type="host"), "A=canary:5432\n", ("type", "A", 1)),
+    (of(type="host"), "A=fe80::canary\n", ("type", "A", 1)),
+    (of(type="port"), "A=canary\n", ("type", "A", 1)),
+    (of(type="port", min=1024), "A=80\n", ("range", "A", 1)),
+    (of(type="path"), "A=~/canary\n", ("type", "A", 1)),
+    (of(type="duration"), "A=30canary\n", ("type", "A", 1)),
+    (of(type="duration", max="5m"), "A=301s\n", ("range", "A", 1)),
+    (of(type="size"), "A=64canary\n", ("type", "A", 1)),
+    (of(type="size", min="1m"), "A=1023k\n", ("range", "A", 1)),
+    (of(type="json"), """A='{"a": canary}'\n""", ("type", "A", 1)),
+    (of(type="list", max=2), "A=canary,canary,x\n", ("range", "A", 1)),
+    (of(type="list"), "A=canary,,x\n", ("type", "A", 1)),
+    (of(type="list", elements="port"), "A=80,canary,x\n", ("type", "A", 1)),
+    (of(type="list", separator=";", choices=["a", "b"]), "A=a;canary\n", ("choices", "A", 1)),
+    (of(type="list", elements="url", schemes=["https"]), "A=https://a,http://canary\n", ("schemes", "A", 1)),
+    (of(type="list", secret=True, min_length=9), "A=q7Wv0xZ31,canary\n", ("min_length", "A", 1)),
+    (of(deprecated=True), "A=canary\n", ("deprecated", "A", 1)),
     (of(), "A=CHANGE_THIS_canary\n", ("placeholder", "A", 1)),
     (of(secret=True), "A=canarycanary\n", ("placeholder", "A", 1)),
     (of(**DATABASE), "A=postgresql://u:CHANGE_THIS_canary@h/db\n", ("placeholder", "A", 1)),
@@ -90,6 +108,8 @@ CASES = [
     ({"required_if": [["B", "canary", ["C", "D"], True]]}, "B=canary\n", ("required_if", "C", 0)),
     ({"variables": {"A": {"type": "bool"}}, "required_if": [["A", True, ["C"]]]}, "A=yes\n", ("required_if", "C", 0)),
     ({"variables": {"A": {"default": "canary"}}, "required_if": [["A", "canary", ["C"]]]}, "", ("required_if", "C", 0)),
+    ({"required_by": {"B": ["C"]}}, "B=canary\nC=\n", ("required_by", "C", 2)),
+    ({"required_by": {"B": "C"}}, "B=canary\n", ("required_by", "C", 0)),
     (PARTS, "URL=postgresql://u:canary%40@h/d\nPASSWORD=canary%40\n", ("consistent", "PASSWORD", 2)),
     (PARTS, "URL=postgresql://canary:p@h/d\nUSER_NAME=other\n", ("consistent", "USER_NAME", 2)),
     (PARTS, "URL=postgresql://u:p@canary/d\nHOST=other\n", ("consistent", "HOST", 2)),
@@ -107,8 +127,8 @@ CASES = [
     ({}, "A=canary${canary\n", ("interpolation", "A", 1)),
     ({}, "A=${CANARY:?canary}\n", ("interpolation", "A", 1)),
     ({}, 'A="canary\\0000"\n', ("nul", "A", 1)),
-    ({}, "canary.b=1\n", ("odd_name", engine.UNSHOWN, 1)),
-    ({}, "\n1A=1\n", ("odd_name", engine.UNSHOWN, 2)),
+    ({}, "canary.b=1\n", ("odd_name", names.UNSHOWN, 1)),
+    ({}, "\n1A=1\n", ("odd_name", names.UNSHOWN, 2)),
     ({}, 'A="canary\\a"\n', ("invisible", "A", 1)),
     ({}, "A='can\r\nary'\r\n", ("invisible", "A", 1)),
     ({}, "A=canary\u200b\n", ("invisible", "A", 1)),
@@ -156,6 +176,16 @@ def test_rule(schema, content, expected):
         ({"choices": ["default", "changeme"], "secret": True}, "changeme"),
         ({"required": True, "allow_empty": True}, ""),
         ({"type": "int"}, ""),
+        ({"type": "email"}, "orders@example.org"),
+        ({"type": "host"}, "redis"),
+        ({"type": "port", "min": 1024}, "8080"),
+        ({"type": "path"}, "./tls"),
+        ({"type": "duration", "min": "1s", "max": "5m"}, "1m30s"),
+        ({"type": "size", "max": "1g"}, "64m"),
+        ({"type": "json"}, """'{"a": [1, 2]}'"""),
+        ({"type": "list", "elements": "port", "min": 2, "max": 2}, "80, 443"),
+        ({"type": "list", "elements": "url", "schemes": ["https"], "separator": ";"}, "https://a.example;https://b.example"),
+        ({"deprecated": True}, ""),
     ],
 )
 def test_good_values_give_no_finding(variable, value):
@@ -181,6 +211,8 @@ def test_every_rule_is_planted_somewhere():
         "unused_key",
         "env_file_missing",
         "inline_override",
+        # test_env_example.py
+        *(rule for rule in RULES if rule.startswith("example_")),
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)
@@ -188,14 +220,14 @@ def test_every_rule_is_planted_somewhere():
 
 def test_text_after_a_quote_is_not_shown_even_as_a_name():
     outcome = check('A="can"ARY=q7\n', of())
-    assert found(outcome) == [("unknown_variable", engine.UNSHOWN, 1), ("text_after_quote", "A", 1)]
+    assert found(outcome) == [("unknown_variable", names.UNSHOWN, 1), ("text_after_quote", "A", 1)]
     assert "ARY" not in json.dumps(outcome.as_dict()) + outcome.table()
 
 
 @pytest.mark.parametrize("piece", ["ZGVmZ2hpCanary", "canary", "deadbeef", "JBSWY3DPEHPK3PXPCANARY"])
 def test_a_torn_value_is_not_shown_as_a_name(piece):
     outcome = check(f"A=-----BEGIN\n{piece}==\n", of())
-    assert ("unknown_variable", engine.UNSHOWN, 2) in found(outcome)
+    assert ("unknown_variable", names.UNSHOWN, 2) in found(outcome)
     assert piece not in json.dumps(outcome.as_dict()) + outcome.table()
 
 
@@ -238,6 +270,36 @@ def test_results_are_checks_of_the_report():
     ]
 
 
+def test_what_is_wrong_with_an_item_of_a_list():
+    outcome = check("A=80,443,canary,x\n", of(type="list", elements="port", max=2))
+    assert [(finding.message, finding.remedy) for finding in outcome.findings] == [
+        ("item 3: not a port", "Write a whole number from 1 to 65535."),
+        ("not at most 2 items", RULES["range"].remedy),
+    ]
+    outcome = check("A=q7Wv0xZ31,changeme\n", of(type="list", secret=True))
+    assert [finding.message for finding in outcome.findings] == ["item 2: still holds a placeholder"]
+
+
+def test_localhost_in_a_list_of_urls():
+    schema = {"in_container": True, "variables": {"A": {"type": "list", "elements": "url"}}}
+    assert found(check("A=http://web,http://localhost\n", schema)) == [("localhost", "A", 1)]
+
+
+def test_a_deprecated_variable_names_its_replacement_and_is_nobodys_near_miss():
+    old = {"deprecated": "since 2.0.", "replacement": "DATABASE_URL"}
+    schema = {"variables": {"DB_URL": old, "DATABASE_URL": {}}}
+    outcome = check("DB_URL=canary\n", schema)
+    assert [(finding.message, finding.remedy) for finding in outcome.findings] == [
+        ("is deprecated: since 2.0", "Set DATABASE_URL instead.")
+    ]
+    assert found(check("DB_URLS=canary\n", schema)) == [("unknown_variable", "DB_URLS", 1)]
+
+
+def test_a_broken_line_counts_as_set():
+    assert found(check("B='canary\n", {"required_by": {"B": "C"}})) == [("required_by", "C", 0), ("syntax", "B", 1)]
+    assert found(check("C='canary\nB=x\n", {"required_by": {"B": "C"}})) == [("syntax", "C", 1)]
+
+
 def test_later_files_win_and_the_finding_names_the_winner():
     outcome = check(["A=5\nB=1\n", "\nA=0\n"], {"variables": {"A": {"type": "int", "min": 1}, "B": {}}})
     assert found(outcome) == [("range", "A", 2)]
@@ -253,20 +315,20 @@ def test_process_environment_wins_and_says_so():
 
 def test_waivers_take_findings_out_by_variable_or_rule():
     schema = {"variables": {"A": {"min_length": 99}, "B": {"required": True}}}
-    waived = engine.waivers(["B", {"name": "A", "rule": "ENV011"}])
+    waived = inputs.waivers(["B", {"name": "A", "rule": "ENV011"}])
     outcome = check("A=changeme\n", schema, waived=waived)
     assert found(outcome) == [("min_length", "A", 1)]
     assert [(finding.variable, finding.rule.name) for finding in outcome.waived] == [
         ("B", "required"),
         ("A", "placeholder"),
     ]
-    assert engine.waivers([{"name": "A", "rule": "placeholder"}]) == {("A", "placeholder")}
+    assert inputs.waivers([{"name": "A", "rule": "placeholder"}]) == {("A", "placeholder")}
 
 
 @pytest.mark.parametrize("waiver", [5, {}, {"name": 1}, {"name": "A", "rules": "x"}, {"name": "A", "rule": "ENV999"}])
 def test_wrong_waivers_are_refused(waiver):
     with pytest.raises(ProductionError, match=r"waive\[1\]"):
-        engine.waivers(["A", waiver])
+        inputs.waivers(["A", waiver])
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,9 @@ GOOD = "DATABASE_URL=postgresql://tria:q7Wv0xZ@db/tria\nSECRET_KEY=9f86d081884c7
 
 
 def run(capsys, check_mode=False, **args):
-    """The exit status of the module and what it printed."""
-    with patch_module_args({"schema": SCHEMA, **args, "_ansible_check_mode": check_mode}), pytest.raises(
-        SystemExit
-    ) as ended:
+    """The exit status of the module and what it printed; an argument that is None is not given."""
+    given = {key: value for key, value in {"schema": SCHEMA, **args}.items() if value is not None}
+    with patch_module_args({**given, "_ansible_check_mode": check_mode}), pytest.raises(SystemExit) as ended:
         env_validate.main()
     output = capsys.readouterr().out
     return ended.value.code, json.loads(output), output
@@ -160,10 +159,59 @@ def test_a_compose_project(capsys, tmp_path):
     assert run(capsys, compose={**compose, "services": ["api"]})[1]["culprit"] == "compose.services"
 
 
+def test_a_schema_in_a_file(capsys, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(SCHEMA), encoding="utf-8")
+    assert run(capsys, content=GOOD, schema=None, schema_file=str(path))[0] == 0
+    path.write_text(json.dumps({"variables": {"A": {"typ": "int"}}}), encoding="utf-8")
+    code, result, _output = run(capsys, content=GOOD, schema=None, schema_file=str(path))
+    assert code == 1 and result["culprit"] == str(path)
+    assert result["schema_errors"] == ["variables.A: unknown key 'typ', did you mean 'type'?"]
+
+
+def test_an_example_is_checked_beside_the_environment_or_alone(capsys, tmp_path):
+    path = tmp_path / ".env.example"
+    path.write_text("DATABASE_URL=\nREDIS_HOST=redis\nLEFT_OVER=1\n", encoding="utf-8")
+    code, result, _output = run(capsys, content="LEFT_OVER=1\n", example={"path": str(path)}, fail_on="never")
+    assert code == 0 and [(row["file"], row["line"], row["name"], row["variable"]) for row in result["findings"]] == [
+        ("content", 0, "required", "DATABASE_URL"),
+        ("content", 0, "required", "REDIS_HOST"),
+        ("content", 0, "required", "SECRET_KEY"),
+        ("content", 1, "unknown_variable", "LEFT_OVER"),
+        (str(path), 0, "example_missing", "SECRET_KEY"),
+        (str(path), 3, "example_unknown", "LEFT_OVER"),
+    ]
+    code, result, _output = run(capsys, example={"path": str(path)}, fail_on="warning")
+    assert code == 1 and [row["name"] for row in result["findings"]] == ["example_missing", "example_unknown"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_an_example_is_written(capsys, tmp_path, check_mode):
+    path = tmp_path / ".env.example"
+    wanted = {"example": {"path": str(path), "state": "present"}}
+    code, result, _output = run(capsys, check_mode, **wanted)
+    assert code == 0 and result["changed"] is True and "SECRET_KEY=\n" in result["diff"]["after"]
+    assert result["msg"] == f"env_validate: nothing to report in {path}"
+    assert path.exists() is not check_mode
+    assert run(capsys, check_mode, **wanted)[1]["changed"] is check_mode
+    assert run(capsys, content=GOOD, example={"path": str(tmp_path / "second"), "state": "present"})[1]["changed"]
+
+
+def test_no_example_is_written_when_the_environment_is_refused(capsys, tmp_path):
+    path = tmp_path / ".env.example"
+    assert run(capsys, content="A=1\n", example={"path": str(path), "state": "present"})[0] == 1
+    assert not path.exists()
+    path.write_text("A=canary\n", encoding="utf-8")
+    code, result, output = run(capsys, example={"path": str(path), "state": "present"})
+    assert code == 1 and result["culprit"] == str(path) and "canary" not in output
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({}, "one of the following is required: files, content, environment, compose"),
+        ({"content": "", "schema": None}, "one of the following is required: schema, schema_file"),
+        ({"content": "", "schema_file": "a"}, "mutually exclusive"),
+        ({"example": {}}, "missing required arguments: path found in example"),
         ({"files": ["a"], "content": "A=1"}, "mutually exclusive"),
         ({"files": ["a"], "compose": {"files": ["b"]}}, "mutually exclusive"),
         ({"environment": {}, "compose": {"files": ["b"]}}, "mutually exclusive"),
