@@ -18,7 +18,7 @@ class ActionModule(ControllerAction):
     spec = env_validate.SPEC
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        if {"files", "process_environment"} & set(self._task.args):
+        if {"files", "example_files", "process_environment"} & set(self._task.args):
             return self._execute_module(task_vars=task_vars)
         return super().run(tmp, task_vars)
 

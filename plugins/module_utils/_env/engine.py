@@ -10,7 +10,14 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import parser, relations, values
+from ansible_collections.tria.production.plugins.module_utils._env import (
+    custody,
+    examples,
+    parser,
+    relations,
+    values,
+    vendors,
+)
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, Variable, load
@@ -23,6 +30,8 @@ _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
 _LONGEST_WORD = 15
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
 UNSHOWN = "(a name)"
+# that an example has the value too goes without saying
+_INVENTED = ("placeholder", "known_default", "repeated_secret", "sequential_secret")
 
 
 @dataclasses.dataclass
@@ -62,8 +71,12 @@ def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcom
         sources = [from_content(params["content"])]
     else:
         sources = [from_file(path) for path in params["files"]]
+        owners = custody.owners(params["owner"], environ)
+        for source in sources:
+            source.problems += custody.problems(source.label, owners)
+    known = examples.load(params["example_files"], params["files"] or ())
     environ = environ if params["process_environment"] else {}
-    return validate(sources, schema, waived, environ, params["recommended"])
+    return validate(sources, schema, waived, environ, params["recommended"], known)
 
 
 def validate(
@@ -72,20 +85,25 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
+    known: examples.Examples | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. Of variables that are `recommended` the outcome tells whether they are set.
+    variable takes part. Of variables that are `recommended` the outcome tells whether they are set. `known` is what
+    example files hold, which no secret may have.
     """
-    return _Validation(sources, schema, environ or {}).run(waived, recommended)
+    return _Validation(sources, schema, environ or {}, known or examples.Examples()).run(waived, recommended)
 
 
 class _Validation:
-    def __init__(self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str]) -> None:
+    def __init__(
+        self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str], known: examples.Examples
+    ) -> None:
         self._sources = sources
         self._schema = schema
         self._environ = environ
+        self._known_values = known
         self._settings: dict[str, Setting] = {}
         self._broken: dict[str, tuple[int, int]] = {}
         self._cut: set[str] = set()
@@ -101,11 +119,12 @@ class _Validation:
         self._check_variables()
         self._check_relations()
         self._check_undeclared()
+        self._check_keys()
         self._found.sort(key=lambda found: (found[0], found[1].line, found[1].variable, found[1].rule.id))
         kept, dropped = [], []
         for _source, finding in self._found:
-            name = finding.variable
-            is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
+            name = finding.variable or finding.file
+            is_waived = (name, "") in waived or (name, finding.rule.name) in waived
             (dropped if is_waived else kept).append(finding)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
         required = [name for name, variable in self._schema.variables.items() if variable.required]
@@ -199,8 +218,12 @@ class _Validation:
                 if variable.required and not variable.allow_empty:
                     self._report("empty", name)
             else:
+                invented = False
                 for rule, message, remedy in values.violations(variable, setting.value):
                     self._report(rule, name, message, remedy)
+                    invented = invented or rule in _INVENTED
+                if variable.secret and not invented and self._known_values.hold(name, setting.value):
+                    self._report("example_value", name)
                 if variable.secret and name in self._cut:
                     self._report("hash_cut", name)
 
@@ -233,6 +256,20 @@ class _Validation:
                     )
                 else:
                     self._report("unknown_variable", shown, at=at)
+
+    def _check_keys(self) -> None:
+        """Keys of vendors, in variables that have no error yet."""
+        bad = {finding.variable for _source, finding in self._found if finding.rule.severity == ERROR}
+        settings = {
+            name: setting.value
+            for name, setting in self._settings.items()
+            if name not in bad and not values.is_blank(setting.value)
+        }
+        secret = {name for name, variable in self._schema.variables.items() if variable.secret}
+        formed = {name for name, variable in self._schema.variables.items() if variable.pattern}
+        for rule, name, message in vendors.violations(settings, secret, formed):
+            setting = self._settings[name]
+            self._report(rule, self._shown(name, setting.after_quote), message, at=(setting.source, setting.line))
 
 
 def _how_to_set(description: str) -> str:

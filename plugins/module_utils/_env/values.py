@@ -13,8 +13,9 @@ import math
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import urls
+from ansible_collections.tria.production.plugins.module_utils._env import secrets, urls
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
+from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
 
 Violation = t.Tuple[str, str, str]
@@ -55,7 +56,7 @@ def violations(variable: Variable, text: str) -> t.Iterator[Violation]:
     if variable.type == "url" and url:
         yield from _url(variable, url)
     yield from _form(variable, text)
-    yield from _placeholders(variable, text, url)
+    yield from _invented(variable, text, url)
 
 
 def _typed(variable: Variable, text: str) -> t.Iterator[Violation]:
@@ -99,15 +100,29 @@ def _form(variable: Variable, text: str) -> t.Iterator[Violation]:
         yield "choices", f"none of {', '.join(variable.choices)}", ""
 
 
-def _placeholders(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator[Violation]:
+def _invented(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator[Violation]:
+    """What a human put where a real value or a random secret should be."""
     if variable.choices and text in variable.choices:
         return
     if url is None:
-        reason = placeholder(text, variable.secret)
-        if reason:
-            yield "placeholder", reason, ""
+        found = _suspicion(text, variable.secret)
+        if found:
+            yield (*found, "")
+        elif variable.secret:
+            short = secrets.shortness(variable, text)
+            if short:
+                yield "short_secret", short, ""
         return
     for part in ("user", "password", "host", "path"):
-        reason = placeholder(url.part(part), part == "password") if url.part(part) else None
-        if reason:
-            yield "placeholder", f"the {part} in the URL {reason}", ""
+        found = _suspicion(url.part(part), part == "password") if url.part(part) else None
+        if found:
+            yield found[0], f"the {part} in the URL {found[1]}", ""
+
+
+def _suspicion(text: str, secret: bool) -> tuple[str, str] | None:
+    """The rule and the message for a text that nobody should use; what stands out most comes first."""
+    rule = None if not secret or placeholder(text, False) else secrets.guessable(text)
+    if rule:
+        return rule, RULES[rule].message
+    reason = placeholder(text, secret)
+    return ("placeholder", reason) if reason else None

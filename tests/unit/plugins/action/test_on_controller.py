@@ -59,7 +59,14 @@ def test_a_warning(executed):
     assert result["warnings"] == [result["msg"]] and not result["valid"]
 
 
-@pytest.mark.parametrize("args", [{"files": [".env"]}, {"content": "A=1", "process_environment": True}])
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"files": [".env"]},
+        {"content": "A=1", "process_environment": True},
+        {"content": "A=1", "example_files": ["/opt/shop/.env.example"]},
+    ],
+)
 def test_what_is_on_the_host_is_looked_at_there(executed, args):
     assert act(env_action, schema=SCHEMA, **args) == {"executed": True}
 

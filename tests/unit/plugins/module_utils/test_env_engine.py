@@ -70,7 +70,14 @@ CASES = [
     (of(type="int", min=1), "A=0\n", ("range", "A", 1)),
     (of(type="int", max=10), "A=11\n", ("range", "A", 1)),
     (of(), "A=CHANGE_THIS_canary\n", ("placeholder", "A", 1)),
-    (of(secret=True), "A=canarycanary\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=example-password\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=canarycanary\n", ("repeated_secret", "A", 1)),
+    (of(secret=True), "A=1qaz2wsx3edc\n", ("sequential_secret", "A", 1)),
+    (of(secret=True), "A=minioadmin\n", ("known_default", "A", 1)),
+    (of(**DATABASE), "A=postgresql://u:minioadmin@h/db\n", ("known_default", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ\n", ("short_secret", "A", 1)),
+    ({}, "A_TOKEN=ghp_canary\n", ("vendor_key", "A_TOKEN", 1)),
+    ({}, "A_KEY=sk_test_canary0q7Wv0xZ9Kd3mT5bR\n", ("test_key", "A_KEY", 1)),
     (of(**DATABASE), "A=postgresql://u:CHANGE_THIS_canary@h/db\n", ("placeholder", "A", 1)),
     (of(type="url"), "A=https://your-canary.example.com\n", ("placeholder", "A", 1)),
     ({}, "OTHER=your_canary\n", ("placeholder", "OTHER", 1)),
@@ -97,7 +104,7 @@ CASES = [
     (PARTS, "URL=postgresql://u:p@h/canary\nDB=other\n", ("consistent", "DB", 2)),
     (
         {"variables": {"A": {"secret": True}, "B": {"secret": True}}},
-        "A=canary-q7\nB=canary-q7\n",
+        "A=canary-q7Wv0xZ9Kd\nB=canary-q7Wv0xZ9Kd\n",
         ("shared_secret", "B", 2),
     ),
     ({}, "A=1\nB C=canary\n", ("syntax", "", 2)),
@@ -109,7 +116,7 @@ CASES = [
     ({}, 'A="canary\\0000"\n', ("nul", "A", 1)),
     ({}, "A=pa$canary\n", ("unset_reference", "A", 1)),
     ({}, "A=can #ary\n", ("hash_cut", "A", 1)),
-    (of(secret=True), "A=canary-q7 # word\n", ("hash_cut", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ9Kd # word\n", ("hash_cut", "A", 1)),
     ({}, "A=#canary\n", ("hash_kept", "A", 1)),
     ({}, "A=canary\nA=canary\n", ("duplicate", "A", 2)),
     ({}, "A=1\nB\n", ("bare_key", "B", 2)),
@@ -165,6 +172,11 @@ def test_every_rule_is_planted_somewhere():
         "file_unreadable",
         "file_too_large",
         "file_mode",
+        "file_owner",
+        "folder_writable",
+        "git_tracked",
+        "git_unignored",
+        "example_value",
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)
@@ -202,13 +214,17 @@ def test_all_findings_at_once_sorted_and_in_the_table():
     outcome = check("SECRET_KEY=CHANGE_THIS_canary\nDATABASE_URL=canary\nLEFT_OVER=1\n", schema)
     assert outcome.table().splitlines() == [
         "env_validate: 4 errors, 1 warning in content:",
-        "  error    REDIS_HOST    content    required: not set. Remedy: Set it: The name of the Redis service.",
-        "  error    SECRET_KEY    content:1  min_length: shorter than 32 characters. "
+        "  What a variable must be:",
+        "    error    REDIS_HOST    content    ENV001 required: not set. "
+        "Remedy: Set it: The name of the Redis service.",
+        "    error    SECRET_KEY    content:1  ENV007 min_length: shorter than 32 characters. "
         "Remedy: Generate a longer one: openssl rand -hex 32",
-        "  error    SECRET_KEY    content:1  placeholder: still holds a placeholder. "
+        "    error    SECRET_KEY    content:1  ENV011 placeholder: still holds a placeholder. "
         "Remedy: Put the real value there; a secret comes from: openssl rand -hex 32",
-        "  error    DATABASE_URL  content:2  url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
-        "  warning  LEFT_OVER     content:3  unknown_variable: is not in the schema. Remedy: Remove it, or add it to the schema.",
+        "    error    DATABASE_URL  content:2  ENV004 url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
+        "  What is probably a mistake:",
+        "    warning  LEFT_OVER     content:3  ENV301 unknown_variable: is not in the schema. "
+        "Remedy: Remove it, or add it to the schema.",
     ]
 
 
@@ -304,6 +320,12 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sources.os, "open", refuse)
     assert found(of_file(tmp_path / "env")) == [("file_unreadable", "", 0)]
+
+
+def test_findings_about_a_file_are_waived_by_its_path(tmp_path):
+    waived = engine.waivers([{"name": str(tmp_path / "missing"), "rule": "file_missing"}])
+    outcome = engine.validate([sources.from_file(str(tmp_path / "missing"))], load({}), waived=waived)
+    assert found(outcome) == [] and [finding.rule.name for finding in outcome.waived] == ["file_missing"]
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):

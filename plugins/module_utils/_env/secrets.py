@@ -1,0 +1,110 @@
+# Copyright: tria.production contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Secrets that others can guess. Private to the collection.
+
+None of this measures entropy: it looks for what people make secrets of, and counts the bytes that an encoded one holds.
+What a random generator yields in sixteen bytes or more passes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
+
+LEAST = 16  # bytes; what the schema does not ask for itself
+
+# what images, tutorials and lists of passwords begin with; compared without case, and also as `_plain` gives it
+_DEFAULTS = frozenset(
+    """
+    abc123 adm admin administrator airflow amqp baseball batman changeit changeme clickhouse couchdb data database
+    default demo django docker dragon elastic elasticsearch football foobar gitea gitlab grafana guest harbor
+    hello hunter iloveyou influxdb jenkins keycloak kibana kong letmein localhost login magento manager mariadb
+    master metabase minio minioadmin minioaccesskey miniosecretkey mongo mongodb monkey mysql n8n nagios neo4j
+    nextcloud nimda odoo operator oracle p4ss pass password passwd pgadmin pgpass postgres postgresql prestashop
+    princess private pwd qwerty rabbitmq raspberry redis root s3cret sa secret shadow sonar sonarqube strapi
+    sunshine super superman superset superuser supersecret swordfish sysadmin system test tester tiger tomcat toor
+    trustno user username vagrant weblogic welcome wordpress zabbix zaq
+    """.split()
+)
+_PUBLISHED = ("django-insecure-", "akiaiosfodnn7example", "wjalrxutnfemi/k7mdeng/bpxrficyexamplekey")
+_LEET = str.maketrans("@430$517!", "aaeossiti")
+_TAIL = re.compile(r"[\W\d_]+\Z")
+
+_FEWEST = 6  # characters; below it, repetition and sequence say nothing that the length does not
+_ROWS = "qwertyuiop asdfghjkl zxcvbnm 1qaz 2wsx 3edc 4rfv 5tgb 6yhn 7ujm 90 9a za"
+_NEIGHBOURS = f"{_ROWS} {_ROWS[::-1]}"
+
+_HEX = re.compile(r"(?:0x)?(?:(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+)\Z")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
+# a password of letters and digits alone may well be no encoding, but what it says
+_BASE64 = re.compile(
+    r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])(?:(?=.*[+/=])[A-Za-z0-9+/]+|(?=.*[-_=])[A-Za-z0-9_-]+)={0,2}\Z"
+)
+
+
+def guessable(text: str) -> str | None:
+    """The rule that names how others would guess a secret, None if they would not."""
+    lower = text.lower()
+    if lower in _DEFAULTS or _plain(lower) in _DEFAULTS or lower.startswith(_PUBLISHED):
+        return "known_default"
+    if len(text) < _FEWEST:
+        return "repeated_secret" if len(text) > 2 and len(set(text)) == 1 else None
+    if len(set(text)) <= (3 if len(text) >= 16 else 2) or _period(text) * 2 <= len(text):
+        return "repeated_secret"
+    return "sequential_secret" if _steps(lower) * 5 >= (len(text) - 1) * 4 else None
+
+
+def shortness(variable: Variable, text: str) -> str | None:
+    """Why a secret holds too few bytes, or None.
+
+    As many as `min_length` asks for; without one, sixteen. A text that is evidently encoded counts with what it decodes
+    to. Whatever else the schema says of the form (`pattern`, `max_length`, `choices`) is taken for enough, and the
+    length of a URL says nothing of the secret in it.
+    """
+    if variable.type != "str" or variable.pattern or variable.max_length is not None or variable.choices:
+        return None
+    least = LEAST if variable.min_length is None else variable.min_length
+    if "://" in text or len(text) < (variable.min_length or 0):
+        return None
+    encoding, size = _decoded(text)
+    if size >= least:
+        return None
+    return f"is {encoding}, and decodes to fewer than {least} bytes" if encoding else f"shorter than {least} characters"
+
+
+def _decoded(text: str) -> tuple[str, int]:
+    """The encoding of a text (empty for none) and how many bytes it encodes."""
+    if _UUID.match(text):
+        return "hexadecimal", 16
+    if _HEX.match(text):
+        return "hexadecimal", len(text[2:] if text.startswith("0x") else text) // 2
+    if len(text) % 4 == 0 and _BASE64.match(text):
+        return "base64", len(text.rstrip("=")) * 3 // 4
+    return "", len(text)
+
+
+def _plain(lower: str) -> str:
+    """A word as it was before somebody made a password of it: no digits at its end, no digits for letters."""
+    return _TAIL.sub("", lower).translate(_LEET)
+
+
+def _period(text: str) -> int:
+    """The length of the shortest piece that `text` is made of by repetition, a last one possibly cut short."""
+    borders = [0] * len(text)
+    length = 0
+    for index in range(1, len(text)):
+        while length and text[index] != text[length]:
+            length = borders[length - 1]
+        if text[index] == text[length]:
+            length += 1
+        borders[index] = length
+    return len(text) - borders[-1]
+
+
+def _steps(lower: str) -> int:
+    """How many characters follow themselves or a neighbour: in the alphabet, among the digits, or on a keyboard."""
+    pairs = zip(lower, lower[1:])
+    return sum(abs(ord(second) - ord(first)) <= 1 or first + second in _NEIGHBOURS for first, second in pairs)
