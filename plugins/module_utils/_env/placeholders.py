@@ -51,9 +51,13 @@ def placeholder(text: str, secret: bool) -> str | None:
         return "still holds a placeholder"
     if _FILLER.match(text):
         return "consists of filler characters"
-    if secret and (_SPOKEN.match(text) or _example_share(text) >= 2 / 3):
-        return "consists of words that examples are made of"
-    return None
+    return example_words(text) if secret else None
+
+
+def example_words(text: str) -> str | None:
+    """As `placeholder`, for what only a secret must not be made of."""
+    spoken = _SPOKEN.match(text) or _example_share(text) >= 2 / 3
+    return "consists of words that examples are made of" if spoken else None
 
 
 def _example_share(text: str) -> float:

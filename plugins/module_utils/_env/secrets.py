@@ -10,7 +10,9 @@ What a random generator yields in sixteen bytes or more passes.
 
 from __future__ import annotations
 
+import operator
 import re
+import string
 
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
 
@@ -23,19 +25,25 @@ _DEFAULTS = frozenset(
     default demo django docker dragon elastic elasticsearch football foobar gitea gitlab grafana guest harbor
     hello hunter iloveyou influxdb jenkins keycloak kibana kong letmein localhost login magento manager mariadb
     master metabase minio minioadmin minioaccesskey miniosecretkey mongo mongodb monkey mysql n8n nagios neo4j
-    nextcloud nimda odoo operator oracle p4ss pass password passwd pgadmin pgpass postgres postgresql prestashop
-    princess private pwd qwerty rabbitmq raspberry redis root s3cret sa secret shadow sonar sonarqube strapi
+    nextcloud nimda odoo operator oracle pass password passwd pgadmin pgpass postgres postgresql prestashop
+    princess private pwd qwerty rabbitmq raspberry redis root sa secret shadow sonar sonarqube strapi
     sunshine super superman superset superuser supersecret swordfish sysadmin system test tester tiger tomcat toor
     trustno user username vagrant weblogic welcome wordpress zabbix zaq
     """.split()
 )
 _PUBLISHED = ("django-insecure-", "akiaiosfodnn7example", "wjalrxutnfemi/k7mdeng/bpxrficyexamplekey")
 _LEET = str.maketrans("@430$517!", "aaeossiti")
-_TAIL = re.compile(r"[\W\d_]+\Z")
+_TAIL = string.digits + string.punctuation + string.whitespace
 
 _FEWEST = 6  # characters; below it, repetition and sequence say nothing that the length does not
-_ROWS = "qwertyuiop asdfghjkl zxcvbnm 1qaz 2wsx 3edc 4rfv 5tgb 6yhn 7ujm 90 9a za"
-_NEIGHBOURS = f"{_ROWS} {_ROWS[::-1]}"
+_MOST = 4096  # characters that are looked at; keys that are longer are files
+_ROWS = f"""
+{string.ascii_lowercase}a {string.digits}0 9a qwertyuiop asdfghjkl zxcvbnm 1qaz 2wsx 3edc 4rfv 5tgb 6yhn 7ujm
+"""
+_NEIGHBOURS = {
+    *(row[index : index + 2] for row in (*_ROWS.split(), *_ROWS[::-1].split()) for index in range(len(row) - 1)),
+    *(2 * character for character in string.printable),
+}
 
 _HEX = re.compile(r"(?:0x)?(?:(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+)\Z")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
@@ -47,12 +55,13 @@ _BASE64 = re.compile(
 
 def guessable(text: str) -> str | None:
     """The rule that names how others would guess a secret, None if they would not."""
+    text = text[:_MOST]
     lower = text.lower()
     if lower in _DEFAULTS or _plain(lower) in _DEFAULTS or lower.startswith(_PUBLISHED):
         return "known_default"
     if len(text) < _FEWEST:
         return "repeated_secret" if len(text) > 2 and len(set(text)) == 1 else None
-    if len(set(text)) <= (3 if len(text) >= 16 else 2) or _period(text) * 2 <= len(text):
+    if len(set(text)) <= (3 if len(text) >= 16 else 2) or _repeats(text):
         return "repeated_secret"
     return "sequential_secret" if _steps(lower) * 5 >= (len(text) - 1) * 4 else None
 
@@ -88,23 +97,18 @@ def _decoded(text: str) -> tuple[str, int]:
 
 def _plain(lower: str) -> str:
     """A word as it was before somebody made a password of it: no digits at its end, no digits for letters."""
-    return _TAIL.sub("", lower).translate(_LEET)
+    return lower.rstrip(_TAIL).translate(_LEET)
 
 
-def _period(text: str) -> int:
-    """The length of the shortest piece that `text` is made of by repetition, a last one possibly cut short."""
-    borders = [0] * len(text)
-    length = 0
-    for index in range(1, len(text)):
-        while length and text[index] != text[length]:
-            length = borders[length - 1]
-        if text[index] == text[length]:
-            length += 1
-        borders[index] = length
-    return len(text) - borders[-1]
+def _repeats(text: str) -> bool:
+    """Whether a piece of at most half the text makes it up by repetition, a last one possibly cut short."""
+    half = text[: (len(text) + 1) // 2]
+    start = text.find(half, 1)
+    while start > 0 and text[start:] != text[:-start]:
+        start = text.find(half, start + 1)
+    return start > 0
 
 
 def _steps(lower: str) -> int:
     """How many characters follow themselves or a neighbour: in the alphabet, among the digits, or on a keyboard."""
-    pairs = zip(lower, lower[1:])
-    return sum(abs(ord(second) - ord(first)) <= 1 or first + second in _NEIGHBOURS for first, second in pairs)
+    return sum(map(_NEIGHBOURS.__contains__, map(operator.add, lower, lower[1:])))

@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import secrets, urls
-from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
+from ansible_collections.tria.production.plugins.module_utils._env.placeholders import example_words, placeholder
 from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
 
@@ -121,8 +121,10 @@ def _invented(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator
 
 def _suspicion(text: str, secret: bool) -> tuple[str, str] | None:
     """The rule and the message for a text that nobody should use; what stands out most comes first."""
-    rule = None if not secret or placeholder(text, False) else secrets.guessable(text)
-    if rule:
-        return rule, RULES[rule].message
-    reason = placeholder(text, secret)
+    reason = placeholder(text, False)
+    if secret and not reason:
+        rule = secrets.guessable(text)
+        if rule:
+            return rule, RULES[rule].message
+        reason = example_words(text)
     return ("placeholder", reason) if reason else None
