@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import (
     custody,
-    examples,
+    known_values,
     parser,
     relations,
     values,
@@ -74,7 +74,7 @@ def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcom
         owners = custody.owners(params["owner"], environ)
         for source in sources:
             source.problems += custody.problems(source.label, owners)
-    known = examples.load(params["example_files"], params["files"] or ())
+    known = known_values.load(params["example_files"], params["files"] or ())
     environ = environ if params["process_environment"] else {}
     return validate(sources, schema, waived, environ, params["recommended"], known)
 
@@ -85,7 +85,7 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
-    known: examples.Examples | None = None,
+    known: known_values.KnownValues | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
@@ -93,12 +93,16 @@ def validate(
     variable takes part. Of variables that are `recommended` the outcome tells whether they are set. `known` is what
     example files hold, which no secret may have.
     """
-    return _Validation(sources, schema, environ or {}, known or examples.Examples()).run(waived, recommended)
+    return _Validation(sources, schema, environ or {}, known or known_values.KnownValues()).run(waived, recommended)
 
 
 class _Validation:
     def __init__(
-        self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str], known: examples.Examples
+        self,
+        sources: t.Sequence[Source],
+        schema: Schema,
+        environ: t.Mapping[str, str],
+        known: known_values.KnownValues,
     ) -> None:
         self._sources = sources
         self._schema = schema

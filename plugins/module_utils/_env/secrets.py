@@ -14,9 +14,7 @@ import operator
 import re
 import string
 
-from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
-
-LEAST = 16  # bytes; what the schema does not ask for itself
+LEAST = 16  # bytes; where the schema does not say
 
 # what images, tutorials and lists of passwords begin with; compared without case, and also as `_plain` gives it
 _DEFAULTS = frozenset(
@@ -66,18 +64,8 @@ def guessable(text: str) -> str | None:
     return "sequential_secret" if _steps(lower) * 5 >= (len(text) - 1) * 4 else None
 
 
-def shortness(variable: Variable, text: str) -> str | None:
-    """Why a secret holds too few bytes, or None.
-
-    As many as `min_length` asks for; without one, sixteen. A text that is evidently encoded counts with what it decodes
-    to. Whatever else the schema says of the form (`pattern`, `max_length`, `choices`) is taken for enough, and the
-    length of a URL says nothing of the secret in it.
-    """
-    if variable.type != "str" or variable.pattern or variable.max_length is not None or variable.choices:
-        return None
-    least = LEAST if variable.min_length is None else variable.min_length
-    if "://" in text or len(text) < (variable.min_length or 0):
-        return None
+def shortness(text: str, least: int = LEAST) -> str | None:
+    """Why a secret holds fewer than `least` bytes, or None; what is evidently encoded counts decoded."""
     encoding, size = _decoded(text)
     if size >= least:
         return None

@@ -109,14 +109,26 @@ def _invented(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator
         if found:
             yield (*found, "")
         elif variable.secret:
-            short = secrets.shortness(variable, text)
-            if short:
-                yield "short_secret", short, ""
+            yield from _short(variable, text)
         return
     for part in ("user", "password", "host", "path"):
         found = _suspicion(url.part(part), part == "password") if url.part(part) else None
         if found:
             yield found[0], f"the {part} in the URL {found[1]}", ""
+
+
+def _short(variable: Variable, text: str) -> t.Iterator[Violation]:
+    """A secret that holds fewer bytes than `min_length` asks for, or than one needs.
+
+    Whatever else the schema says of its form is taken for enough.
+    """
+    formed = variable.type != "str" or variable.pattern or variable.max_length is not None or variable.choices
+    least = secrets.LEAST if variable.min_length is None else variable.min_length
+    if formed or variable.min_length is not None and len(text) < least:
+        return  # the length itself is a finding of its own
+    reason = secrets.shortness(text, least)
+    if reason:
+        yield "short_secret", reason, ""
 
 
 def _suspicion(text: str, secret: bool) -> tuple[str, str] | None:

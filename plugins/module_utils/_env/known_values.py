@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values of the example file that are still in use. Private to the collection."""
+"""Secrets that everybody knows who has the example of an env file. Private to the collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES = (".example", ".sample", ".template", ".dist")
 _NAMES = tuple(".env" + suffix for suffix in _SUFFIXES)
 
 
-class Examples:
+class KnownValues:
     """What example files say, by variable."""
 
     def __init__(self, texts: t.Iterable[str] = ()) -> None:
@@ -39,7 +39,7 @@ def beside(path: str) -> list[str]:
     return [each for each in dict.fromkeys(paths) if each != path]
 
 
-def load(named: t.Sequence[str], files: t.Sequence[str]) -> Examples:
+def load(named: t.Sequence[str], files: t.Sequence[str]) -> KnownValues:
     """The example files that are `named`, or those beside `files`; a named one that is none is a `ProductionError`."""
     texts = []
     for path in named or [each for file in files for each in beside(file)]:
@@ -48,7 +48,7 @@ def load(named: t.Sequence[str], files: t.Sequence[str]) -> Examples:
             texts.append(source.text)
         elif named:
             raise ProductionError(path, f"{RULES[source.problems[-1][0]].message}.", "Correct example_files.")
-    return Examples(texts)
+    return KnownValues(texts)
 
 
 def _secret_part(value: str) -> str:
