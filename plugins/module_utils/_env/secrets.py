@@ -31,6 +31,7 @@ _DEFAULTS = frozenset(
 )
 _PUBLISHED = ("django-insecure-", "akiaiosfodnn7example", "wjalrxutnfemi/k7mdeng/bpxrficyexamplekey")
 _LEET = str.maketrans("@430$517!", "aaeossiti")
+_LONGEST_TAIL = 6  # more can be random
 _TAIL = string.digits + string.punctuation + string.whitespace
 
 _FEWEST = 6  # characters; below it, repetition and sequence say nothing that the length does not
@@ -84,8 +85,9 @@ def _decoded(text: str) -> tuple[str, int]:
 
 
 def _plain(lower: str) -> str:
-    """A word as it was before somebody made a password of it: no digits at its end, no digits for letters."""
-    return lower.rstrip(_TAIL).translate(_LEET)
+    """A word as it was before somebody made a password of it: few digits at its end, none for letters."""
+    word = lower.rstrip(_TAIL)
+    return (word if len(lower) - len(word) <= _LONGEST_TAIL else lower).translate(_LEET)
 
 
 def _repeats(text: str) -> bool:

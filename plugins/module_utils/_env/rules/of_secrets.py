@@ -15,7 +15,7 @@ RULES = (
         "ENV305",
         "short_secret",
         WARNING,
-        "holds fewer bytes than a secret needs",
+        "holds fewer bytes, once decoded, than min_length says, or than 16 where it says nothing",
         "Generate a longer one: openssl rand -hex 32",
         "schema: SECRET_KEY: {secret: true, min_length: 32}\nfile:   SECRET_KEY=(32 hexadecimal digits: 16 bytes)",
     ),
@@ -56,7 +56,7 @@ RULES = (
         "vendor_key",
         WARNING,
         "begins as a vendor's keys do, but does not have their form",
-        "Copy the whole key from the vendor again.",
+        "Copy the whole key again; if it is for another service with the same API, set OPENAI_BASE_URL and its like.",
         "file:   GITHUB_TOKEN=ghp_ (and too few characters after it)",
     ),
     Rule(

@@ -68,6 +68,11 @@ def test_one_finding_says_it(rule, text):
     assert rules_of(f"postgresql://app:{text}@db/shop", type="url") == [rule]
 
 
+@pytest.mark.parametrize("text", ["admin-84729371029384", "correct-horse-battery-staple", "q7Wv0x", "redis-cluster-9"])
+def test_not_guessable(text):
+    assert secrets.guessable(text) is None
+
+
 def test_only_secrets_are_judged():
     values = ["postgres", "12345678", "aaaaaaaa", "short"]
     schema = load({"variables": {f"A{index}": {} for index in range(len(values))}})
