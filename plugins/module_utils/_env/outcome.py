@@ -89,7 +89,6 @@ class Outcome:
         return "\n".join(lines)
 
 
-
 class Refused(ProductionError):
     """The environment is not as it must be; the message is the table of findings."""
 
