@@ -13,7 +13,8 @@ have it either.
     pattern = parts between "/"; with one at its beginning or within, relative to the file's folder, else at any depth
     part    = "**" any number of folders | text with "*", "?", "[a-z]", "[!a-z]", "\" before a literal character
 
-What a user's own settings ignore (`core.excludesFile`) does not count: others who clone the repository lack them.
+Within a text, several "*" are one, as git documents it (git itself takes `a**/b` for more). What a user's own settings
+ignore (`core.excludesFile`) does not count: others who clone the repository lack them.
 """
 
 from __future__ import annotations

@@ -147,8 +147,6 @@ a/**/.env
 \\#x
 \\!x
 !
-.env\\ 
-.env   
 a/b/.env
 b/.env
 /b
@@ -163,11 +161,10 @@ c
 [^a]env
 **a
 a**
-a**/.env
 *n*v
 *e*v*
 .*v
-""".strip("\n").split("\n")
+""".strip("\n").split("\n") + [".env\\ ", ".env   "]
 PATHS = [*".env a/.env a/b/.env a/b/c/.env b/.env c x.env .env.local a/prod.env #x !x ]x".split(), ".env "]
 
 
