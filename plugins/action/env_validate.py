@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
 from ansible_collections.tria.production.plugins.modules import env_validate
 from ansible_collections.tria.production.plugins.plugin_utils._on_controller import ControllerAction
 
-_OF_THE_HOST = {"files", "process_environment", "schema_file", "example"}
+_OF_THE_HOST = {"files", "process_environment", "schema_file", "example", "example_files"}
 
 
 class ActionModule(ControllerAction):
@@ -33,6 +34,6 @@ class ActionModule(ControllerAction):
         return self._connection.transport == "local" and self._connection.become is None
 
     def work(self, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-        outcome = env_validate.validated(options, {})
+        outcome = env_validate.validated(options, os.environ)
         warnings = {"warnings": [outcome.table()]} if outcome.findings else {}
         return {**env_validate.result_of(outcome), **warnings}

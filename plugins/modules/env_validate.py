@@ -14,8 +14,9 @@ description:
     interpolation), so that what is validated is what a container gets.
   - Holds the result against a schema and returns every violation at once, with file, line, rule and remedy.
   - Of a Compose project, works out what the containers of each service get, and where every value comes from.
-  - Also finds what no schema says. Placeholders, one secret used for two variables, a C($) or C(#) that changes the
-    value, duplicate, unknown and misspelt names, and files that others can read.
+  - Also finds what no schema says. Placeholders, secrets that are short, guessable, known or used for two variables, keys
+    that do not have their vendor's form, a C($) or C(#) that changes the value, duplicate, unknown and misspelt names,
+    and files that others can read or change, or that git tracks.
   - No value of any variable, and no part of one, appears in results, messages or logs.
 author:
   - tria.production contributors (@tria-production)
@@ -128,9 +129,24 @@ options:
         type: str
         choices: [checked, present]
         default: checked
+  example_files:
+    description:
+      - Example files on the target. A variable that is C(secret) and still has the value, or the password in its URL, that
+        one of them has for it is an error.
+      - Without any, the C(.env.example), C(.env.sample), C(.env.template) and C(.env.dist) beside each of O(files) or
+        O(compose.env_files), and their own names with these suffixes, as far as they exist.
+    type: list
+    elements: path
+    default: []
+  owner:
+    description:
+      - Name or ID of the user that env files must belong to; another one is a warning.
+      - Without it, that is root, the user who runs the module, or the one who became that by C(sudo).
+    type: str
   waive:
     description:
       - Findings to leave out. An item is the name of a variable, or a mapping of C(name) and C(rule) (its ID or name).
+        For findings about a file rather than a variable, the name is the path.
       - A finding that was left out is returned as RV(waived).
     type: list
     elements: raw
@@ -331,6 +347,8 @@ SPEC = {
             },
         },
         "waive": {"type": "list", "elements": "raw", "default": []},
+        "example_files": {"type": "list", "elements": "path", "default": []},
+        "owner": {"type": "str"},
         "recommended": {"type": "list", "elements": "str", "default": []},
         "process_environment": {"type": "bool", "default": False},
         "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},

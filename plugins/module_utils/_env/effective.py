@@ -16,7 +16,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_project, names, parser
+from ansible_collections.tria.production.plugins.module_utils._env import compose_project, custody, names, parser
 from ansible_collections.tria.production.plugins.module_utils._env.compose_model import (
     EnvFile,
     Inline,
@@ -26,7 +26,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.compose_model
     Service,
 )
 from ansible_collections.tria.production.plugins.module_utils._env.interpolation import Lookup
-from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 PROCESS = "process environment"
@@ -58,13 +58,14 @@ Settings = t.Dict[str, Setting]
 
 @dataclasses.dataclass
 class Options:
-    """The module's option `compose`; paths are absolute."""
+    """The module's option `compose`; paths are absolute. `owners`: the user IDs that env files may belong to."""
 
     files: list[str]
     directory: str
     project_name: str = ""
     profiles: list[str] | None = None
     services: list[str] = dataclasses.field(default_factory=list)
+    owners: t.Collection[int] = ()
 
 
 @dataclasses.dataclass
@@ -199,7 +200,7 @@ class _Effective:
                     self._problem("env_file_missing", "", file.at)
                     self._project.whole = False
                 return None
-            source = from_file(file.path)
+            source = custody.read(file.path, self._options.owners)
             self._paths[file.path] = len(self._project.sources)
             self._project.sources.append(source)
             for rule, line in source.problems:
@@ -256,7 +257,7 @@ class _Effective:
         for path in paths:
             if optional and not os.path.exists(path):
                 continue
-            source = from_file(path)
+            source = custody.read(path, self._options.owners)
             index = len(self._project.sources)
             self._project.sources.append(source)
             for rule, line in source.problems:

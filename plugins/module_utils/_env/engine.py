@@ -14,10 +14,12 @@ from ansible_collections.tria.production.plugins.module_utils._env import (
     effective,
     example,
     inputs,
+    known_values,
     names,
     parser,
     relations,
     values,
+    vendors,
 )
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
@@ -27,15 +29,18 @@ from ansible_collections.tria.production.plugins.module_utils._env.similar impor
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
+# that an example has the value too goes without saying
+_INVENTED = ("placeholder", "known_default", "repeated_secret", "sequential_secret")
+
 
 def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcome:
     """Validate by the options of the module `env_validate`; raises `ProductionError` for a wrong one."""
     schema, waived = inputs.schema(params), inputs.waivers(params["waive"])
-    environ = environ if params["process_environment"] else {}
     shown = params.get("example")
     if inputs.is_environment(params):
-        given = inputs.given(params)
-        outcome = validate(given.sources, schema, waived, environ, params["recommended"], given)
+        given = inputs.given(params, environ)
+        taking_part = environ if params["process_environment"] else {}
+        outcome = validate(given.sources, schema, waived, taking_part, params["recommended"], given)
     else:  # the example is all that there is to look at
         outcome = Outcome([] if shown["state"] == "checked" else [shown["path"]], [], [])
     if shown and shown["state"] == "checked":
@@ -56,8 +61,8 @@ def _sifted(findings: t.Iterable[Finding], waived: t.Container[tuple[str, str]])
     kept: list[Finding] = []
     dropped: list[Finding] = []
     for finding in findings:
-        name = finding.variable
-        is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
+        name = finding.variable or finding.file
+        is_waived = (name, "") in waived or (name, finding.rule.name) in waived
         (dropped if is_waived else kept).append(finding)
     return kept, dropped
 
@@ -73,18 +78,26 @@ def validate(
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. `given` may have values that win over that, and a Compose project: then this is the environment
-    that Compose substitutes, and what each service gets is held against the schema as well. Of variables that are
-    `recommended` the outcome tells whether they are set.
+    variable takes part. `given` may have values that win over that, what example files hold, which no secret may have,
+    and a Compose project: then this is the environment that Compose substitutes, and what each service gets is held
+    against the schema as well. Of variables that are `recommended` the outcome tells whether they are set.
     """
-    return _Validation(sources, schema, environ or {}).run(waived, recommended, given or inputs.Given())
+    given = given or inputs.Given()
+    return _Validation(sources, schema, environ or {}, given.known).run(waived, recommended, given)
 
 
 class _Validation:
-    def __init__(self, sources: t.Sequence[Source], schema: Schema, environ: t.Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        sources: t.Sequence[Source],
+        schema: Schema,
+        environ: t.Mapping[str, str],
+        known: known_values.KnownValues,
+    ) -> None:
         self._sources = [*sources]
         self._schema = schema
         self._environ = environ
+        self._known_values = known
         self._own = len(sources)  # further ones come with a Compose project
         self._settings: Settings = {}
         self._others: dict[str, list[Setting]] = {}  # what services get, where it differs
@@ -106,6 +119,7 @@ class _Validation:
         self._check_variables()
         self._check_relations()
         self._check_undeclared()
+        self._check_keys()
         self._found.sort(key=lambda found: (found[0], found[1].line, found[1].variable, found[1].rule.id))
         kept, dropped = _sifted((finding for _source, finding in self._found), waived)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
@@ -141,6 +155,12 @@ class _Validation:
         self._found.append(
             (source, Finding(definition, name, label, line, message or definition.message, remedy or definition.remedy))
         )
+
+    def _report_value(self, name: str, setting: Setting, rule: str, message: str = "", remedy: str = "") -> None:
+        """As `_report`; says whose value it is."""
+        if setting.service:
+            message = f"{message or RULES[rule].message} (service {setting.service})"
+        self._report(rule, self._shown(name, setting.after_quote), message, remedy, (setting.source, setting.line))
 
     def _place_of(self, name: str) -> tuple[int, int]:
         setting = self._settings.get(name)
@@ -251,23 +271,23 @@ class _Validation:
                 self._check_setting(name, variable, setting)
 
     def _check_setting(self, name: str, variable: Variable, setting: Setting) -> None:
-        at = (setting.source, setting.line)
         if values.is_blank(setting.value):
             if variable.required and not variable.allow_empty:
-                self._report("empty", name, _told("empty", "", setting), at=at)
+                self._report_value(name, setting, "empty")
             return
+        invented = False
         for rule, message, remedy in values.violations(variable, setting.value):
-            self._report(rule, name, _told(rule, message, setting), remedy, at)
+            self._report_value(name, setting, rule, message, remedy)
+            invented = invented or rule in _INVENTED
+        if variable.secret and not invented and self._known_values.hold(name, setting.value):
+            self._report_value(name, setting, "example_value")
         if variable.secret and setting.cut:
-            self._report("hash_cut", name, at=at)
+            self._report_value(name, setting, "hash_cut")
 
     def _check_relations(self) -> None:
         if self._incomplete:
             return  # what a file that cannot be read would have set is unknown
-        settings = {
-            name: setting.value for name, setting in self._settings.items() if not values.is_blank(setting.value)
-        }
-        for rule, name, message in relations.violations(self._schema, settings, self._broken):
+        for rule, name, message in relations.violations(self._schema, self._values(), self._broken):
             self._report(rule, name, message)
 
     def _check_undeclared(self) -> None:
@@ -282,27 +302,35 @@ class _Validation:
                 self._check_undeclared_setting(name, setting, similar)
 
     def _check_undeclared_setting(self, name: str, setting: Setting, similar: Similar) -> None:
-        at = (setting.source, setting.line)
-        shown = self._shown(name, setting.after_quote)
         for rule in carried.violations(name, setting.value):
-            self._report(rule, shown, at=at)
+            self._report_value(name, setting, rule)
         if not name or name in self._schema.variables:
             return
         for rule, message, remedy in values.violations(Variable(name), setting.value):
-            self._report(rule, shown, _told(rule, message, setting), remedy, at)
+            self._report_value(name, setting, rule, message, remedy)
         if self._schema.variables and name not in self._names and not names.of_compose(name):
             near = similar.to(name)
             if near:
-                self._report(
-                    "near_miss", name, f"is not in the schema; did you mean {near}?", f"Rename it to {near}.", at
-                )
+                message, remedy = f"is not in the schema; did you mean {near}?", f"Rename it to {near}."
+                self._report("near_miss", name, message, remedy, (setting.source, setting.line))
             elif not setting.inline:  # an image has variables of its own, and whoever writes a Compose file names them
-                self._report("unknown_variable", shown, at=at)
+                self._report_value(name, setting, "unknown_variable")
 
+    def _check_keys(self) -> None:
+        """Keys of vendors, in variables that have no error yet."""
+        bad = {finding.variable for _source, finding in self._found if finding.rule.severity == ERROR}
+        secret = {name for name, variable in self._schema.variables.items() if variable.secret}
+        formed = {name for name, variable in self._schema.variables.items() if variable.pattern}
+        keys = vendors.Keys(self._values(), secret, formed)
+        for name in self._settings:
+            for setting in self._each(name) if name not in bad else ():
+                violation = None if values.is_blank(setting.value) else keys.violation(name, setting.value)
+                if violation:
+                    self._report_value(name, setting, *violation)
 
-def _told(rule: str, message: str, setting: Setting) -> str:
-    """A message that says whose value it is."""
-    return f"{message or RULES[rule].message} (service {setting.service})" if setting.service else message
+    def _values(self) -> dict[str, str]:
+        """What is set and not blank."""
+        return {name: each.value for name, each in self._settings.items() if not values.is_blank(each.value)}
 
 
 def _how_to_set(description: str) -> str:

@@ -17,7 +17,6 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._env import kinds, names, parser, urls, values
-from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
@@ -111,7 +110,7 @@ def _secrets(
     for name, (line, value) in [*entries.items(), *commented.items()]:
         variable = schema.variables.get(name)
         if variable and variable.secret and value.strip() and value not in (variable.default, *variable.choices):
-            if not placeholder(_secret_part(value), secret=True):
+            if not values.suspicion(_secret_part(value), secret=True):
                 yield _finding("example_secret", source, line, name)
 
 

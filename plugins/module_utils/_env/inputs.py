@@ -11,11 +11,11 @@ import json
 import os
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import schema_file
+from ansible_collections.tria.production.plugins.module_utils._env import custody, known_values, schema_file
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Options
 from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema, load
-from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content, from_file
+from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_content
 from ansible_collections.tria.production.plugins.module_utils._env.writer import scalar
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -23,21 +23,23 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 @dataclasses.dataclass
 class Given:
     """Env files in order, and the index of the one that stands for a path; values that win over them, None for a bare
-    key; a Compose project, which they are then the project's env files of."""
+    key; a Compose project, which they are then the project's env files of; what example files hold."""
 
     sources: list[Source] = dataclasses.field(default_factory=list)
     paths: dict[str, int] = dataclasses.field(default_factory=dict)
     inline: dict[str, str | None] = dataclasses.field(default_factory=dict)
     compose: Options | None = None
+    known: known_values.KnownValues = dataclasses.field(default_factory=known_values.KnownValues)
 
 
-def given(params: t.Mapping[str, t.Any]) -> Given:
-    """Reads what the options name; raises `ProductionError` for a wrong one."""
+def given(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Given:
+    """Reads what the options name; raises `ProductionError` for a wrong one. `environ` tells who runs this."""
     found = Given(inline=_inline(params.get("environment")))
     files, content = params.get("files") or [], params.get("content")
     beside = ""  # the env file that Compose takes by itself
+    owners = custody.owners(params.get("owner"), environ) if files or params.get("compose") else set()
     if params.get("compose"):
-        found.compose = _compose(params["compose"])
+        found.compose = _compose(params["compose"], owners)
         beside = os.path.join(found.compose.directory, ".env")
         named = params["compose"].get("env_files")
         if named and content is not None:
@@ -46,8 +48,9 @@ def given(params: t.Mapping[str, t.Any]) -> Given:
     if content is not None:
         found.sources, found.paths = [from_content(content)], {beside: 0}
     else:
-        found.sources = [from_file(path) for path in files]
+        found.sources = [custody.read(path, owners) for path in files]
         found.paths = {os.path.abspath(path): index for index, path in enumerate(files)}
+    found.known = known_values.load(params.get("example_files") or (), files)
     return found
 
 
@@ -98,9 +101,10 @@ def _inline(raw: t.Any) -> dict[str, str | None]:
     return {str(name): scalar(value) for name, value in found.items()}
 
 
-def _compose(raw: t.Mapping[str, t.Any]) -> Options:
+def _compose(raw: t.Mapping[str, t.Any], owners: t.Collection[int]) -> Options:
     files = [os.path.abspath(path) for path in raw["files"]]
     if not files:
         raise ProductionError("compose.files", "is empty.", "Name the Compose files, as docker compose -f does.")
     directory = os.path.abspath(raw.get("project_directory") or os.path.dirname(files[0]))
-    return Options(files, directory, raw.get("project_name") or "", raw.get("profiles"), raw.get("services") or [])
+    services = raw.get("services") or []
+    return Options(files, directory, raw.get("project_name") or "", raw.get("profiles"), services, owners)

@@ -10,7 +10,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _result
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, WARNING, Finding
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, GROUPS, WARNING, Finding
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 CATEGORY = "Environment"
@@ -86,18 +86,18 @@ class Outcome:
         return f"{found or 'nothing to report'} in {', '.join(self.labels)}"
 
     def table(self) -> str:
-        """The findings, a line each, under a line that counts them: for reading in a terminal."""
+        """The findings by category, a line each, under a line that counts them: for reading in a terminal."""
         rows = [(finding.rule.severity, finding.variable or "-", _place(finding), finding) for finding in self.findings]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-        return "\n".join(
-            [f"env_validate: {self.summary()}{':' if rows else ''}"]
-            + [
-                "  "
-                + "  ".join(cell.ljust(width) for cell, width in zip(row, widths))
-                + f"  {row[3].rule.name}: {row[3].message}. Remedy: {row[3].remedy}"
-                for row in rows
-            ]
-        )
+        lines = [f"env_validate: {self.summary()}{':' if rows else ''}"]
+        for title, rules in GROUPS.items():
+            of_group = [row for row in rows if row[3].rule in rules]
+            lines += [f"  {title}:"] if of_group else []
+            for row in of_group:
+                cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths))
+                rule = f"{row[3].rule.id} {row[3].rule.name}"
+                lines.append(f"    {cells}  {rule}: {row[3].message}. Remedy: {row[3].remedy}")
+        return "\n".join(lines)
 
 
 class Refused(ProductionError):

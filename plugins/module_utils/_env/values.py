@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import kinds, urls
-from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
+from ansible_collections.tria.production.plugins.module_utils._env import kinds, secrets, urls
+from ansible_collections.tria.production.plugins.module_utils._env.placeholders import example_words, placeholder
 from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
@@ -68,7 +68,7 @@ def _single(variable: Variable, text: str) -> t.Iterator[Violation]:
     if variable.type == "url" and url:
         yield from _url(variable, url)
     yield from _form(variable, text)
-    yield from _placeholders(variable, text, url)
+    yield from _invented(variable, text, url)
 
 
 def _typed(variable: Variable, text: str) -> t.Iterator[Violation]:
@@ -108,15 +108,43 @@ def _form(variable: Variable, text: str) -> t.Iterator[Violation]:
         yield "choices", f"none of {', '.join(variable.choices)}", ""
 
 
-def _placeholders(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator[Violation]:
+def _invented(variable: Variable, text: str, url: urls.Url | None) -> t.Iterator[Violation]:
+    """What a human put where a real value or a random secret should be."""
     if variable.choices and text in variable.choices:
         return
     if url is None:
-        reason = placeholder(text, variable.secret)
-        if reason:
-            yield "placeholder", reason, ""
+        found = suspicion(text, variable.secret)
+        if found:
+            yield (*found, "")
+        elif variable.secret:
+            yield from _short(variable, text)
         return
     for part in ("user", "password", "host", "path"):
-        reason = placeholder(url.part(part), part == "password") if url.part(part) else None
-        if reason:
-            yield "placeholder", f"the {part} in the URL {reason}", ""
+        found = suspicion(url.part(part), part == "password") if url.part(part) else None
+        if found:
+            yield found[0], f"the {part} in the URL {found[1]}", ""
+
+
+def _short(variable: Variable, text: str) -> t.Iterator[Violation]:
+    """A secret that holds fewer bytes than one needs, unless `min_length` is content with less.
+
+    Whatever else the schema says of its form is taken for enough.
+    """
+    formed = variable.type != "str" or variable.pattern or variable.max_length is not None or variable.choices
+    least = secrets.LEAST if variable.min_length is None else variable.min_length
+    if formed or variable.min_length is not None and len(text) < least:
+        return  # the length itself is a finding of its own
+    reason = secrets.shortness(text, min(least, secrets.LEAST))
+    if reason:
+        yield "short_secret", reason, ""
+
+
+def suspicion(text: str, secret: bool) -> tuple[str, str] | None:
+    """The rule and the message for a text that nobody should use; what stands out most comes first."""
+    reason = placeholder(text, False)
+    if secret and not reason:
+        rule = secrets.guessable(text)
+        if rule:
+            return rule, RULES[rule].message
+        reason = example_words(text)
+    return ("placeholder", reason) if reason else None

@@ -13,6 +13,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.rules import 
     of_mistakes,
     of_reading,
     of_relations,
+    of_secrets,
     of_variables,
 )
 from ansible_collections.tria.production.plugins.module_utils._env.rules._rule import ERROR, WARNING, Finding, Rule
@@ -20,7 +21,17 @@ from ansible_collections.tria.production.plugins.module_utils._env.rules._rule i
 __all__ = ["ERROR", "GROUPS", "RULES", "WARNING", "Finding", "Rule", "markdown"]
 
 GROUPS: dict[str, tuple[Rule, ...]] = {
-    each.TITLE: each.RULES for each in (of_variables, of_relations, of_reading, of_compose, of_mistakes, of_files, of_examples)
+    each.TITLE: each.RULES
+    for each in (
+        of_variables,
+        of_relations,
+        of_reading,
+        of_compose,
+        of_mistakes,
+        of_secrets,
+        of_files,
+        of_examples,
+    )
 }
 
 RULES: dict[str, Rule] = {rule.name: rule for group in GROUPS.values() for rule in group}

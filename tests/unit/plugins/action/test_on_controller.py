@@ -67,6 +67,7 @@ def test_a_warning(executed):
     [
         {"files": [".env"], "schema": SCHEMA},
         {"content": "A=1", "schema": SCHEMA, "process_environment": True},
+        {"content": "A=1", "schema": SCHEMA, "example_files": ["/opt/shop/.env.example"]},
         {"content": "A=1", "schema_file": "schema.yml"},
         {"content": "A=1", "schema": SCHEMA, "example": {"path": ".env.example"}},
     ],

@@ -190,7 +190,7 @@ def test_the_schema_is_held_against_what_each_service_gets(look):
 
 def test_what_holds_between_variables_holds_for_the_whole_stack(look):
     schema = {
-        "variables": {"POSTGRES_PASSWORD": {"secret": True}, "DATABASE_URL": {"type": "url"}},
+        "variables": {"POSTGRES_PASSWORD": {}, "DATABASE_URL": {"type": "url"}},
         "consistent": [{"url": "DATABASE_URL", "password": "POSTGRES_PASSWORD"}],
         "required_together": [["XERO_ID", "XERO_SECRET"]],
     }

@@ -14,7 +14,7 @@ import socket
 import pytest
 
 from ansible_collections.tria.production.plugins.module_utils._env import engine, inputs, names, sources
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, markdown
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, GROUPS, RULES, markdown, of_examples
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -88,7 +88,14 @@ CASES = [
     (of(type="list", secret=True, min_length=9), "A=q7Wv0xZ31,canary\n", ("min_length", "A", 1)),
     (of(deprecated=True), "A=canary\n", ("deprecated", "A", 1)),
     (of(), "A=CHANGE_THIS_canary\n", ("placeholder", "A", 1)),
-    (of(secret=True), "A=canarycanary\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=example-password\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=canarycanary\n", ("repeated_secret", "A", 1)),
+    (of(secret=True), "A=1qaz2wsx3edc\n", ("sequential_secret", "A", 1)),
+    (of(secret=True), "A=minioadmin\n", ("known_default", "A", 1)),
+    (of(**DATABASE), "A=postgresql://u:minioadmin@h/db\n", ("known_default", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ\n", ("short_secret", "A", 1)),
+    ({}, "A_TOKEN=ghp_canary\n", ("vendor_key", "A_TOKEN", 1)),
+    ({}, "A_KEY=sk_test_canary0q7Wv0xZ9Kd3mT5bR\n", ("test_key", "A_KEY", 1)),
     (of(**DATABASE), "A=postgresql://u:CHANGE_THIS_canary@h/db\n", ("placeholder", "A", 1)),
     (of(type="url"), "A=https://your-canary.example.com\n", ("placeholder", "A", 1)),
     ({}, "OTHER=your_canary\n", ("placeholder", "OTHER", 1)),
@@ -117,7 +124,7 @@ CASES = [
     (PARTS, "URL=postgresql://u:p@h/canary\nDB=other\n", ("consistent", "DB", 2)),
     (
         {"variables": {"A": {"secret": True}, "B": {"secret": True}}},
-        "A=canary-q7\nB=canary-q7\n",
+        "A=canary-q7Wv0xZ9Kd\nB=canary-q7Wv0xZ9Kd\n",
         ("shared_secret", "B", 2),
     ),
     ({}, "A=1\nB C=canary\n", ("syntax", "", 2)),
@@ -136,7 +143,7 @@ CASES = [
     ({}, "A=" + "canary" * 22000 + "\n", ("too_long", "A", 1)),
     ({}, "A=pa$canary\n", ("unset_reference", "A", 1)),
     ({}, "A=can #ary\n", ("hash_cut", "A", 1)),
-    (of(secret=True), "A=canary-q7 # word\n", ("hash_cut", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ9Kd # word\n", ("hash_cut", "A", 1)),
     ({}, "A=#canary\n", ("hash_kept", "A", 1)),
     ({}, "A=canary\nA=canary\n", ("duplicate", "A", 2)),
     ({}, "A=1\nB\n", ("bare_key", "B", 2)),
@@ -212,7 +219,12 @@ def test_every_rule_is_planted_somewhere():
         "env_file_missing",
         "inline_override",
         # test_env_example.py
-        *(rule for rule in RULES if rule.startswith("example_")),
+        *(rule.name for rule in GROUPS[of_examples.TITLE]),
+        "file_owner",
+        "folder_writable",
+        "git_tracked",
+        "git_unignored",
+        "example_value",
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)
@@ -250,13 +262,17 @@ def test_all_findings_at_once_sorted_and_in_the_table():
     outcome = check("SECRET_KEY=CHANGE_THIS_canary\nDATABASE_URL=canary\nLEFT_OVER=1\n", schema)
     assert outcome.table().splitlines() == [
         "env_validate: 4 errors, 1 warning in content:",
-        "  error    REDIS_HOST    content    required: not set. Remedy: Set it: The name of the Redis service.",
-        "  error    SECRET_KEY    content:1  min_length: shorter than 32 characters. "
+        "  What a variable must be:",
+        "    error    REDIS_HOST    content    ENV001 required: not set. "
+        "Remedy: Set it: The name of the Redis service.",
+        "    error    SECRET_KEY    content:1  ENV007 min_length: shorter than 32 characters. "
         "Remedy: Generate a longer one: openssl rand -hex 32",
-        "  error    SECRET_KEY    content:1  placeholder: still holds a placeholder. "
+        "    error    SECRET_KEY    content:1  ENV011 placeholder: still holds a placeholder. "
         "Remedy: Put the real value there; a secret comes from: openssl rand -hex 32",
-        "  error    DATABASE_URL  content:2  url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
-        "  warning  LEFT_OVER     content:3  unknown_variable: is not in the schema. Remedy: Remove it, or add it to the schema.",
+        "    error    DATABASE_URL  content:2  ENV004 url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
+        "  What is probably a mistake:",
+        "    warning  LEFT_OVER     content:3  ENV301 unknown_variable: is not in the schema. "
+        "Remedy: Remove it, or add it to the schema.",
     ]
 
 
@@ -276,7 +292,7 @@ def test_what_is_wrong_with_an_item_of_a_list():
         ("item 3: not a port", "Write a whole number from 1 to 65535."),
         ("not at most 2 items", RULES["range"].remedy),
     ]
-    outcome = check("A=q7Wv0xZ31,changeme\n", of(type="list", secret=True))
+    outcome = check("A=q7Wv0xZ9Kd3mT5bR,changeme\n", of(type="list", secret=True))
     assert [finding.message for finding in outcome.findings] == ["item 2: still holds a placeholder"]
 
 
@@ -382,6 +398,12 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sources.os, "open", refuse)
     assert found(of_file(tmp_path / "env")) == [("file_unreadable", "", 0)]
+
+
+def test_findings_about_a_file_are_waived_by_its_path(tmp_path):
+    waived = inputs.waivers([{"name": str(tmp_path / "missing"), "rule": "file_missing"}])
+    outcome = engine.validate([sources.from_file(str(tmp_path / "missing"))], load({}), waived=waived)
+    assert found(outcome) == [] and [finding.rule.name for finding in outcome.waived] == ["file_missing"]
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):

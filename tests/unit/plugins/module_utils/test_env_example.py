@@ -16,7 +16,7 @@ import yaml
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._env import engine, example, parser, sources
-from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
+from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES, of_examples
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -192,7 +192,7 @@ def test_an_example_that_is_none(tmp_path):
 
 def test_every_rule_of_examples_is_planted():
     text = pathlib.Path(__file__).read_text(encoding="utf-8")
-    assert [rule for rule in RULES if rule.startswith("example_") and f'"{rule}"' not in text] == []
+    assert [rule.name for rule in of_examples.RULES if f'"{rule.name}"' not in text] == []
 
 
 def test_waivers_and_the_result(tmp_path):
@@ -203,7 +203,9 @@ def test_waivers_and_the_result(tmp_path):
     outcome = engine.check({**params, **options}, {})
     assert [finding.variable for finding in outcome.findings] == ["C"]
     assert [finding.variable for finding in outcome.waived] == ["A", "B"]
-    assert outcome.valid and outcome.table().startswith(f"env_validate: 1 warning in {path}:\n  warning  C  {path}:2")
+    assert outcome.valid and outcome.table().startswith(
+        f"env_validate: 1 warning in {path}:\n  The example file:\n    warning  C  {path}:2"
+    )
 
 
 def test_writing_it(tmp_path):

@@ -21,7 +21,10 @@ SCHEMA = {
         "REDIS_HOST": {"required": True},
     }
 }
-GOOD = "DATABASE_URL=postgresql://tria:q7Wv0xZ@db/tria\nSECRET_KEY=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b\nREDIS_HOST=redis\n"
+GOOD = (
+    "DATABASE_URL=postgresql://tria:q7Wv0xZ@db/tria\nREDIS_HOST=redis\n"
+    "SECRET_KEY=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n"
+)
 
 
 def run(capsys, check_mode=False, **args):
@@ -52,7 +55,7 @@ def test_all_errors_at_once_and_no_value(capsys):
     content = "DATABASE_URL=postgresql://tria:can/ary@db\nSECRET_KEY=CHANGE_THIS_canary\nB=pa$canary\nCANARY\n"
     code, result, output = run(capsys, content=content)
     assert code == 1 and result["failed"] is True and result["valid"] is False
-    assert result["msg"].startswith("env_validate: 4 errors, 3 warnings in content:\n  error")
+    assert result["msg"].startswith("env_validate: 4 errors, 3 warnings in content:\n  What a variable must be:\n    error")
     assert result["cause"] == "4 errors, 3 warnings in content"
     assert "REDIS_HOST" in result["culprit"] and result["remedy"]
     assert "canary" not in output and "can/" not in output and "ary@" not in output
@@ -132,7 +135,7 @@ def test_inline_values(capsys):
     code, result, output = run(capsys, content=GOOD, environment=values, fail_on="never")
     assert code == 0 and "canary" not in output
     assert [row["name"] for row in result["findings"]] == ["unknown_variable", "unknown_variable", "inline_override"]
-    assert result["origins"]["REDIS_HOST"] == "environment" and result["origins"]["SECRET_KEY"] == "content:2"
+    assert result["origins"]["REDIS_HOST"] == "environment" and result["origins"]["SECRET_KEY"] == "content:3"
     assert result["invocation"]["module_args"]["environment"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
     assert "true" in output and "*" not in result["msg"]  # nothing was blanked out for a value's sake
 
@@ -152,7 +155,7 @@ def test_a_compose_project(capsys, tmp_path):
     assert result["services"] == {
         "web": {
             "DATABASE_URL": f"{tmp_path}/web.env:1",
-            "SECRET_KEY": f"{tmp_path}/web.env:2",
+            "SECRET_KEY": f"{tmp_path}/web.env:3",
             "REDIS_HOST": f"{tmp_path}/compose.yaml:5",
         }
     }
@@ -206,6 +209,25 @@ def test_no_example_is_written_when_the_environment_is_refused(capsys, tmp_path)
     assert code == 1 and result["culprit"] == str(path) and "canary" not in output
 
 
+def test_secrets_of_an_example_and_files_in_other_hands(capsys, tmp_path):
+    path, other = tmp_path / ".env", tmp_path / "example"
+    path.write_text(GOOD, encoding="utf-8")
+    path.chmod(0o600)
+    other.write_text(GOOD, encoding="utf-8")
+    owner = str(path.stat().st_uid)
+    code, result, output = run(capsys, files=[str(path)], example_files=[str(other)], owner=owner)
+    assert code == 1
+    assert [(row["name"], row["variable"]) for row in result["findings"]] == [
+        ("example_value", "DATABASE_URL"),
+        ("example_value", "SECRET_KEY"),
+    ]
+    assert "q7Wv" not in output and "9f86" not in output
+    code, result, _output = run(capsys, content=GOOD, example_files=[str(other)])
+    assert code == 1 and len(result["findings"]) == 2
+    code, result, _output = run(capsys, files=[str(path)], owner="4242")
+    assert code == 0 and [row["name"] for row in result["findings"]] == ["file_owner"]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -219,6 +241,8 @@ def test_no_example_is_written_when_the_environment_is_refused(capsys, tmp_path)
         ({"compose": {"profiles": []}}, "missing required arguments: files found in compose"),
         ({"content": "", "schema": {"variable": {}}}, "schema: unknown key 'variable', did you mean 'variables'?"),
         ({"content": "", "waive": [5]}, "waive[0]: is neither a name nor {name, rule}."),
+        ({"content": "", "example_files": ["/nowhere"]}, "/nowhere: the file does not exist."),
+        ({"files": ["/nowhere"], "owner": "nobody-here"}, "owner: there is no user 'nobody-here' on this host."),
         ({"content": "", "fail_on": "always"}, "value of fail_on must be one of"),
     ],
 )
