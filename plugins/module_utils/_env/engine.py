@@ -108,7 +108,7 @@ class _Validation:
             is_waived = name and ((name, "") in waived or (name, finding.rule.name) in waived)
             (dropped if is_waived else kept).append(finding)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
-        required = [name for name, variable in self._schema.variables.items() if variable.required]
+        required = {name: None for name, variable in self._schema.variables.items() if variable.required}
         absent = {name for name in recommended if name not in required and self._is_unset(name)} - bad
         good = [
             name
