@@ -21,6 +21,7 @@ from ansible_collections.tria.production.plugins.module_utils._errors import Pro
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
 _LONGEST_WORD = 15
+_LONGEST_NAME = 200
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
 UNSHOWN = "(a name)"
 
@@ -142,8 +143,9 @@ class _Validation:
         """A name that may be shown; what could be a piece of a value is not."""
         if not name or name in self._names:
             return name
-        conventional = _CONVENTIONAL.match(name) and max(map(len, name.split("_"))) <= _LONGEST_WORD
-        return name if conventional and not after_quote else UNSHOWN
+        if after_quote or len(name) > _LONGEST_NAME or not _CONVENTIONAL.match(name):
+            return UNSHOWN
+        return name if max(map(len, name.split("_"))) <= _LONGEST_WORD else UNSHOWN
 
     def _read(self, index: int, source: Source) -> parser.Document:
         for rule, line in source.problems:

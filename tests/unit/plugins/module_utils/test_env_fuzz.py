@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.tria.production.plugins.module_utils._env import engine, parser, sources, values
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
+from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
 
 SIZE = 40_000  # characters; what is quadratic takes half a minute for them
 SECONDS = 4  # of processor time, at most
@@ -64,6 +65,7 @@ def repeated(head, unit):
 def test_what_repeats_itself(unit):
     for head in HEADS:
         validate(repeated(head, unit) + "\n")
+    validate(repeated("", unit) + "=1\n")
 
 
 def test_what_is_put_together_by_chance():
@@ -105,6 +107,13 @@ def test_many_variables_of_groups_names_and_files():
         found = validate(text, schema)["findings"]
         assert {"near_miss", "required", "required_together"} <= {finding["name"] for finding in found}
         engine.validate([sources.from_content(text)], load(schema), recommended=names).as_dict()
+
+
+def test_a_slip_is_found_among_few_names_and_case_among_many():
+    slip, case = "NAME_X7O7", "name-x707"
+    for count, name, near in ((9_000, slip, "NAME_X707"), (11_000, slip, None), (11_000, case, "NAME_X707")):
+        assert Similar(["NAME_X707", *(f"OTHER_{number}" for number in range(count))]).to(name) == near
+    assert Similar(["A" * 70]).to("A" * 69) is None
 
 
 def test_a_value_that_no_process_can_carry_is_said_to_be_too_long():
