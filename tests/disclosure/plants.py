@@ -154,7 +154,7 @@ PLANTS = [
     of_a("unknown_variable", f"A={TEXT}\n{OTHER}={NUMBER}\n"),
     of_a("unknown_variable", f"A=-----BEGIN\n{TEXT}==\n{OTHER.upper()}=\n"),
     of_text("near_miss", f"REDIS_HOTS={TEXT}\n", {"variables": {"REDIS_HOST": {}}}),
-    of_text("localhost", f"A=redis://:{TEXT}@localhost/0\n", {"variables": {"A": {"type": "url", "in_container": True}}}),
+    of_a("localhost", f"A=redis://:{TEXT}@localhost/0\n", type="url", in_container=True),
     of_a("unescaped", f"A=redis://{OTHER}:{TEXT}@{OTHER}@redis/0\n", type="url"),
     # the file itself
     of_path("file_missing", "/missing.env"),
