@@ -109,7 +109,6 @@ PLANTS = [
     of_a("pattern", f"A={TEXT}\n", pattern="^sk-"),
     of_a("min_length", f"A={TEXT}\n", min_length=99, secret=True),
     of_a("max_length", f"A={TEXT}\n", max_length=3),
-    of_a("max_length", f"A={TEXT * 10000}\n"),
     of_a("choices", f"A={TEXT}\n", choices=["staging", "production"]),
     of_a("range", f"A={NUMBER}\n", type="int", max=10),
     of_a("range", f"A=-{NUMBER}.5\n", type="float", min=0),
@@ -150,6 +149,9 @@ PLANTS = [
         {".env": f"A={TEXT}\n"},
         {"A": OTHER},
     ),
+    of_text("odd_name", f"{TEXT}.{OTHER}={NUMBER}\n"),
+    of_a("invisible", f"A={TEXT}\u200b{OTHER}\n", secret=True),
+    of_a("too_long", f"A={TEXT * 10000}\n", secret=True),
     # what is probably a mistake
     of_a("unknown_variable", f"A={TEXT}\n{OTHER}={NUMBER}\n"),
     of_a("unknown_variable", f"A=-----BEGIN\n{TEXT}==\n{OTHER.upper()}=\n"),
@@ -162,4 +164,5 @@ PLANTS = [
     of_path("file_unreadable", "/" + "x" * 300),
     of_path("file_too_large", "/.env", _huge),
     of_path("file_mode", "/.env", _open_to_all),
+    of_path("file_link", "/.env", lambda folder: os.symlink(TEXT, folder / ".env")),
 ]

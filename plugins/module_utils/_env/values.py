@@ -13,7 +13,7 @@ import math
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import urls
+from ansible_collections.tria.production.plugins.module_utils._env import carried, urls
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Variable
 
@@ -44,6 +44,8 @@ def boolean(text: str) -> bool | None:
 
 def violations(variable: Variable, text: str) -> t.Iterator[Violation]:
     """What is wrong with a value that is set and not blank."""
+    if len(text) > carried.LONGEST:
+        return  # no process gets it, and the rule `too_long` says so
     url = None
     if variable.type == "url" or "://" in text:
         try:

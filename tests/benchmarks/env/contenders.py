@@ -98,14 +98,19 @@ OURS: dict[str, Contender] = {
 TELL_THEIR_TIME = ("pydantic", "envalid")  # of peers; that of others is their whole process
 
 
+def python() -> str:
+    """An interpreter that has python-dotenv and pydantic-settings."""
+    return peers.python(peers.FOLDER / "env-python", *_PYTHON)
+
+
 def all_peers() -> dict[str, Contender]:
     """The peers by name; provides them where they are missing."""
-    python = peers.python(peers.FOLDER / "env-python", *_PYTHON)
+    interpreter = python()
     modules = peers.node(peers.FOLDER / "env-node", *_NODE)
     node = str(modules / ".bin" / "node")
     varlock = [node, str(modules / "varlock" / "bin" / "cli.js"), "load"]
     return {
-        "pydantic": (lambda work: ([python, str(_HERE / "pydantic_peer.py"), str(work.folder)], {}), _told),
+        "pydantic": (lambda work: ([interpreter, str(_HERE / "pydantic_peer.py"), str(work.folder)], {}), _told),
         "envalid": (
             lambda work: ([node, str(_HERE / "envalid_peer.mjs"), str(work.folder), str(modules)], {}),
             _told,

@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import typing as t
 
-from benchmarks.env import cases, contenders
+from benchmarks.env import cases, contenders, differences
 from benchmarks.env.contenders import Sample
 from benchmarks.env.work import Work, write
 from benchmarks.figures import show
@@ -77,10 +77,8 @@ def _show_growth(found: dict[int, Samples], sizes: list[int]) -> None:
 
 
 def _show_differences() -> None:
-    """Files of which Compose reads something else: of ours, and of python-dotenv's."""
-    from benchmarks.env.differences import count
-
-    files, ours, dotenv = count()
+    """Files that are read otherwise than Compose reads them: by us, and by python-dotenv."""
+    files, ours, dotenv = differences.count(contenders.python())
     show(f"env_differences_in_{files}_files", ours, dotenv, goal=0)
 
 
