@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Canaries, and what betrays one: a piece of six characters, or of its Base64, hexadecimal or percent-encoded form."""
+"""Canaries, and what betrays one: a piece of it, or of its Base64, hexadecimal or percent-encoded form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ NUMBER = "731694280517369428"
 CANARIES = (TEXT, OTHER, NUMBER)
 
 _PIECE = 6  # characters of the canary itself
-_ENCODED = 8  # of an encoded form, which more text looks like by chance
+_DIGITS = 10  # of one in digits alone: moments and process IDs hold shorter runs by chance
+_ENCODED = 8  # of an encoded form, which more text looks like by chance, too
 
 
 def _pieces(text: str, length: int) -> t.Iterator[str]:
@@ -24,6 +25,9 @@ def _pieces(text: str, length: int) -> t.Iterator[str]:
 
 
 def _forms(canary: str) -> t.Iterator[str]:
+    if canary.isdigit():
+        yield from _pieces(canary, _DIGITS)
+        return
     yield from _pieces(canary, _PIECE)
     yield from _pieces(canary[::-1], _PIECE)
     yield from _pieces(canary.encode().hex(), _ENCODED)
