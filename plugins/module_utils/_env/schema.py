@@ -44,9 +44,6 @@ class Variable:
     in_container: bool | None = None
 
 
-_KEYS = tuple(field.name for field in dataclasses.fields(Variable) if field.name != "name")
-
-
 @dataclasses.dataclass(frozen=True)
 class Condition:
     """`required_if`: when variable `key` has `value`, all of `names` (any of them: `one_of`) must be set."""
@@ -159,7 +156,8 @@ class _Loader:
         }
 
     def _variable(self, place: str, name: str, raw: t.Any) -> Variable:
-        fields = {key: self._key(f"{place}.{key}", key, value) for key, value in self._mapping(place, raw or {}, _KEYS)}
+        known = tuple(field.name for field in dataclasses.fields(Variable) if field.name != "name")
+        fields = {key: self._key(f"{place}.{key}", key, value) for key, value in self._mapping(place, raw or {}, known)}
         fields = {key: value for key, value in fields.items() if value is not None}
         variable = Variable(name, **fields)
         for key, types in _ONLY_FOR.items():
