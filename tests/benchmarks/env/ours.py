@@ -11,17 +11,14 @@ import pathlib
 import sys
 import time
 
-from ansible_collections.tria.production.plugins.module_utils._env import engine
+from ansible_collections.tria.production.plugins.module_utils._env import engine, schema, sources
 
 
 def main() -> None:
     folder = pathlib.Path(sys.argv[1])
-    options = {
-        "schema": json.loads((folder / "schema.json").read_text(encoding="utf-8")),
-        "files": [str(folder / ".env")], "content": None, "waive": [], "recommended": [], "process_environment": False,
-    }
+    raw = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
     begun = time.perf_counter()
-    outcome = engine.check(options, {})
+    outcome = engine.validate([sources.from_file(str(folder / ".env"))], schema.load(raw))
     seconds = time.perf_counter() - begun
     print(outcome.table(), file=sys.stderr)
     wrong = {finding.variable or finding.file for finding in outcome.findings}
