@@ -32,13 +32,16 @@ sys.setprofile(watch)
 
 @pytest.fixture(name="play")
 def fixture_play(tmp_path):
-    """Runs a task for each plant, with files (a module) and with text (on the controller), and gives what was shown."""
+    """Runs a task for each plant, and gives what was shown.
+
+    Where the text is given, that is on the controller; one such plant of each rule goes to a module, too, in a file.
+    """
     tasks = []
-    for number, plant in enumerate(PLANTS):
-        for each in [plant] if plant.as_file() is plant else [plant, plant.as_file()]:
-            folder = tmp_path / f"{number}-{len(tasks)}"
-            folder.mkdir()
-            tasks.append((each.rule, each.lay_out(folder)))
+    first = {plant.rule: plant for plant in reversed(PLANTS)}
+    for plant in [*PLANTS, *(plant.as_file() for plant in first.values() if plant.as_file() is not plant)]:
+        folder = tmp_path / str(len(tasks))
+        folder.mkdir()
+        tasks.append((plant.rule, plant.lay_out(folder)))
 
     def run(names, environment):
         # the values are in a file of variables, as in an inventory: a play's own lines are shown where a task fails
