@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
+import subprocess
 import typing as t
 
 from disclosure.traces import NUMBER, OTHER, TEXT
@@ -53,6 +55,29 @@ class Plant:
         )
 
 
+def of_compose(rule: str, service: dict[str, t.Any], **files: str) -> Plant:
+    """A fault in a Compose project of one service, beside `.env` and others (`app_env` is `app.env`)."""
+    texts = {name.replace("_", "."): text for name, text in files.items()}
+    project = json.dumps({"services": {"web": {"image": "shop", **service}}})
+    return Plant(
+        rule, {"compose": {"files": [f"{FOLDER}/compose.yaml"]}}, {".env": "", "compose.yaml": project, **texts}
+    )
+
+
+def of_example(rule: str, example: str, **variable: t.Any) -> Plant:
+    """A fault of an example file, where the schema has the variable A."""
+    return Plant(
+        rule,
+        {"example": {"path": f"{FOLDER}/.env.example"}, "schema": {"variables": {"A": variable}}},
+        {".env.example": example},
+    )
+
+
+def of_place(rule: str, prepare: t.Callable[[pathlib.Path], None] | None = None, **options: t.Any) -> Plant:
+    """A fault of where the file is, and of whose it is."""
+    return Plant(rule, {"files": [f"{FOLDER}/.env"], **options}, {".env": f"A={TEXT}\n"}, prepare=prepare)
+
+
 def _with_folder(value: t.Any, folder: str) -> t.Any:
     if isinstance(value, str):
         return value.replace(FOLDER, folder)
@@ -93,6 +118,15 @@ def _open_to_all(folder: pathlib.Path) -> None:
     (folder / ".env").chmod(0o644)
 
 
+def _in_git(folder: pathlib.Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+
+
+def _tracked(folder: pathlib.Path) -> None:
+    _in_git(folder)
+    subprocess.run(["git", "add", ".env"], cwd=folder, check=True)
+
+
 _URL = {"type": "url", "schemes": ["postgresql"], "secret": True}
 _TWO_SECRETS = {"variables": {"A": {"secret": True}, "B": {"secret": True}}}
 
@@ -114,7 +148,10 @@ PLANTS = [
     of_a("range", f"A=-{NUMBER}.5\n", type="float", min=0),
     of_a("placeholder", f"A=CHANGE_THIS_{TEXT}\n"),
     of_a("placeholder", f"A=postgresql://{OTHER}:your-{TEXT}@db/x\n", **_URL),
-    of_a("placeholder", f"A={TEXT}{TEXT}\n", secret=True),
+    of_text("deprecated", f"A={TEXT}\n", {"variables": {"A": {"deprecated": True, "replacement": "B"}, "B": {}}}),
+    *(of_a("type", f"A={TEXT},{OTHER}\n", type=kind) for kind in ("email", "host", "port", "duration", "size", "json")),
+    of_a("type", f"A=1,{TEXT}\n", type="list", elements="int"),
+    Plant("type", {"environment": {"A": TEXT}, "schema": {"variables": {"A": {"type": "int"}}}}),
     # what variables must be together
     of_text("required_together", f"A={TEXT}\n", {"required_together": [["A", "B"]]}),
     of_text("required_one_of", f"C={TEXT}\n", {"required_one_of": [["A", "B"]]}),
@@ -125,6 +162,7 @@ PLANTS = [
         f"A=postgresql://u:{TEXT}@db/{OTHER}\nB={OTHER}\nC={TEXT}\n",
         {"consistent": [{"url": "A", "password": "B", "path": "C"}]},
     ),
+    of_text("required_by", f"A={TEXT}\n", {"required_by": {"A": ["B"]}}),
     of_text("shared_secret", f"A={TEXT}\nB={TEXT}\n", _TWO_SECRETS),
     # what Compose reads is not what was written
     of_text("syntax", f"A={TEXT}\n{OTHER} x={TEXT}\n"),
@@ -152,17 +190,51 @@ PLANTS = [
     of_text("odd_name", f"{TEXT}.{OTHER}={NUMBER}\n"),
     of_a("invisible", f"A={TEXT}\u200b{OTHER}\n", secret=True),
     of_a("too_long", f"A={TEXT * 10000}\n", secret=True),
+    # what the Compose files make of it
+    of_compose("compose_syntax", {"environment": {"A": [TEXT, OTHER]}}),
+    of_compose("compose_reference", {"environment": {"A": f"{TEXT}${{B:?{OTHER}}}"}}),
+    of_compose("compose_unset", {"image": "shop:${IMAGE_TAG}", "environment": {"A": TEXT}}),
+    of_compose("compose_dollar", {"environment": {"A": f"{TEXT}${OTHER}"}}),
+    of_compose("unused_key", {"environment": {"B": TEXT}}, **{".env": f"A={TEXT}\n{OTHER}={NUMBER}\n"}),
+    of_compose("env_file_missing", {"env_file": "app.env", "environment": {"A": TEXT}}),
+    of_compose("inline_override", {"env_file": "app.env", "environment": {"A": OTHER}}, app_env=f"A={TEXT}\n"),
     # what is probably a mistake
     of_a("unknown_variable", f"A={TEXT}\n{OTHER}={NUMBER}\n"),
     of_a("unknown_variable", f"A=-----BEGIN\n{TEXT}==\n{OTHER.upper()}=\n"),
     of_text("near_miss", f"REDIS_HOTS={TEXT}\n", {"variables": {"REDIS_HOST": {}}}),
     of_a("localhost", f"A=redis://:{TEXT}@localhost/0\n", type="url", in_container=True),
     of_a("unescaped", f"A=redis://{OTHER}:{TEXT}@{OTHER}@redis/0\n", type="url"),
+    # secrets that others guess or know
+    of_a("short_secret", f"A={NUMBER}\n", secret=True),
+    of_a("repeated_secret", f"A={TEXT}{TEXT}\n", secret=True),
+    of_a("sequential_secret", f"A=abcdefghijklmnop\nB={TEXT}\n", secret=True),
+    of_a("known_default", f"A=minioadmin\nB={TEXT}\n", secret=True),
+    Plant(
+        "example_value",
+        {"files": [f"{FOLDER}/.env"], "schema": {"variables": {"A": {"secret": True}}}},
+        {".env": f"A={TEXT}{OTHER}\n", ".env.example": f"A={TEXT}{OTHER}\n"},
+    ),
+    of_text("vendor_key", f"GITHUB_TOKEN=ghp_{TEXT}\n", {"variables": {"GITHUB_TOKEN": {"secret": True}}}),
+    of_text(
+        "test_key",
+        f"ENVIRONMENT=production\nSTRIPE_SECRET_KEY=sk_test_{TEXT}{OTHER}\n",
+        {"variables": {"STRIPE_SECRET_KEY": {"secret": True}}},
+    ),
+    # the example file
+    Plant("example_file", {"example": {"path": f"{FOLDER}/none"}, "content": f"A={TEXT}\n"}),
+    of_example("example_missing", f"B={TEXT}\n"),
+    of_example("example_unknown", f"A=\n{OTHER}={TEXT}\n"),
+    of_example("example_default", f"A={TEXT}\n", default="other"),
+    of_example("example_secret", f"A={TEXT}{OTHER}\n", secret=True),
     # the file itself
     of_path("file_missing", "/missing.env"),
     of_path("file_kind", ""),
     of_path("file_unreadable", "/" + "x" * 300),
     of_path("file_too_large", "/.env", _huge),
     of_path("file_mode", "/.env", _open_to_all),
+    of_place("file_owner", owner="65534"),
+    of_place("folder_writable", lambda folder: folder.chmod(0o777)),
+    of_place("git_tracked", _tracked),
+    of_place("git_unignored", _in_git),
     of_path("file_link", "/.env", lambda folder: os.symlink(TEXT, folder / ".env")),
 ]
