@@ -123,7 +123,7 @@ class _Validation:
         self._found.sort(key=lambda found: (found[0], found[1].line, found[1].variable, found[1].rule.id))
         kept, dropped = _sifted((finding for _source, finding in self._found), waived)
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
-        required = [name for name, variable in self._schema.variables.items() if variable.required]
+        required = {name: None for name, variable in self._schema.variables.items() if variable.required}
         absent = {name for name in recommended if name not in required and self._is_unset(name)} - bad
         good = [
             name

@@ -11,7 +11,7 @@ import typing as t
 
 # a name nobody declared may be a piece of a value that was torn apart; only what is written like a name is shown
 _CONVENTIONAL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\Z")
-_LONGEST_WORD = 15
+_LONGEST_WORD, _LONGEST_NAME = 15, 200
 _OF_COMPOSE = ("COMPOSE_", "DOCKER_")
 UNSHOWN = "(a name)"
 
@@ -20,8 +20,9 @@ def shown(name: str, declared: t.Container[str], after_quote: bool = False) -> s
     """The name if it may be shown; what could be a piece of a value is not."""
     if not name or name in declared:
         return name
-    conventional = _CONVENTIONAL.match(name) and max(map(len, name.split("_"))) <= _LONGEST_WORD
-    return name if conventional and not after_quote else UNSHOWN
+    if after_quote or len(name) > _LONGEST_NAME or not _CONVENTIONAL.match(name):
+        return UNSHOWN
+    return name if max(map(len, name.split("_"))) <= _LONGEST_WORD else UNSHOWN
 
 
 def of_compose(name: str) -> bool:

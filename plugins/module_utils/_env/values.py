@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import kinds, secrets, urls
+from ansible_collections.tria.production.plugins.module_utils._env import carried, kinds, secrets, urls
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import example_words, placeholder
 from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
@@ -28,6 +28,8 @@ def violations(variable: Variable, text: str) -> t.Iterator[Violation]:
     """What is wrong with a value that is set and not blank."""
     if variable.deprecated is not None:
         yield _deprecated(variable)
+    if len(text) > carried.LONGEST:
+        return  # no process gets it, and the rule `too_long` says so
     if variable.type == "list":
         yield from _list(variable, text)
     else:
