@@ -17,12 +17,8 @@ import math
 import re
 import typing as t
 
+from ansible_collections.tria.production.plugins.module_utils import _deps
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-try:
-    import yaml
-except ImportError:
-    yaml = None
 
 RESET, OVERRIDE = "!reset", "!override"
 Scalar = t.Union[str, bool, None]
@@ -73,10 +69,12 @@ class Node:
 
 def compose(text: str) -> list[t.Any]:
     """The documents of a file as PyYAML's nodes; raises `Fault`, and `ProductionError` where PyYAML is missing."""
-    if yaml is None:
-        raise ProductionError("PyYAML", "is missing where the module runs.", "Install python3-yaml there.")
+    try:
+        yaml = _deps.load("yaml")
+    except _deps.MissingLibrary as exc:
+        raise ProductionError(exc.library, str(exc), f"Install {exc.package} there.") from None
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def resolve(self, kind: t.Any, value: t.Any, implicit: t.Any) -> t.Any:
             plain = kind is yaml.ScalarNode and implicit[0]
             return _PLAIN if plain else super().resolve(kind, value, (False, False))
@@ -120,9 +118,9 @@ class _Builder:
         if id(raw) in self._built:
             raise Fault(line, "an alias leads back to itself")
         self._built[id(raw)] = None
-        if isinstance(raw, yaml.MappingNode):
+        if raw.id == "mapping":
             value: t.Any = self._mapping(raw, key)
-        elif isinstance(raw, yaml.SequenceNode):
+        elif raw.id == "sequence":
             value = [self.node(item, "", _name_of(item) if key == "environment" else owner) for item in raw.value]
         else:
             value = self._scalar(raw, line, owner)
@@ -135,7 +133,7 @@ class _Builder:
         defaults: list[dict[str, Node]] = []
         for name_node, value_node in raw.value:
             line = name_node.start_mark.line + 1
-            if not isinstance(name_node, yaml.ScalarNode):
+            if name_node.id != "scalar":
                 raise Fault(line, "a key is no text")
             name = name_node.value
             if name == "<<" and name_node.tag == _PLAIN:
@@ -158,7 +156,7 @@ class _Builder:
 
 
 def _name_of(item: t.Any) -> str:
-    return item.value.partition("=")[0] if isinstance(item, yaml.ScalarNode) else ""
+    return item.value.partition("=")[0] if item.id == "scalar" else ""
 
 
 def scalar(text: str) -> Scalar:

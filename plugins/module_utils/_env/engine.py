@@ -29,6 +29,8 @@ from ansible_collections.tria.production.plugins.module_utils._env.similar impor
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
+# what an env file of a service alone may be, unless it holds a secret: defaults that a repository shares, say
+_OPEN = ("file_mode", "git_tracked", "git_unignored")
 # that an example has the value too goes without saying
 _INVENTED = ("placeholder", "known_default", "repeated_secret", "sequential_secret")
 
@@ -220,8 +222,10 @@ class _Validation:
         found = effective.of_project(compose, self._sources, paths, {**self._settings}, self._known)
         self._services = found.services
         self._incomplete = self._incomplete or not found.whole
+        secret = {index for index, document in found.documents if any(map(self._is_secret, document.entries))}
         for problem in dict.fromkeys(found.problems):
-            self._report_problem(problem)
+            if problem.rule not in _OPEN or problem.at[0] in secret:
+                self._report_problem(problem)
         self._broken.update((name, at) for name, at in found.broken.items() if name not in self._settings)
         self._others = effective.joined(self._settings, found.services)
         return found.documents
@@ -233,6 +237,10 @@ class _Validation:
         if problem.reference and (problem.reference in self._names or not name):
             name, message = problem.reference, message if problem.rule == "compose_reference" else ""
         self._report(problem.rule, self._shown(name), message, at=problem.at)
+
+    def _is_secret(self, name: str) -> bool:
+        variable = self._schema.variables.get(name)
+        return variable.secret if variable else vendors.is_key(name)
 
     def _is_demanded(self, name: str) -> bool:
         variable = self._schema.variables.get(name)

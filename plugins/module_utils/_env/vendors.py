@@ -83,6 +83,11 @@ _TEST_KEY = re.compile(r"(?:[a-z]{2,6}[_-])?(?:test|sandbox|sdbx|sbox)_\w{10}|FL
 _STAGES = ("ENVIRONMENT", "APP_ENV", "NODE_ENV", "RAILS_ENV", "DJANGO_ENV", "FLASK_ENV", "ENV", "STAGE")
 
 
+def is_key(name: str) -> bool:
+    """Whether a variable of that name usually holds what nobody else should know."""
+    return _HOLDS_KEY.search(name) is not None
+
+
 class Keys:
     """What the whole environment says of the keys in it.
 
@@ -101,7 +106,7 @@ class Keys:
 
     def violation(self, name: str, value: str) -> Violation | None:
         """What is wrong with a key, as `(rule name, message)`; no message tells what a value begins with."""
-        if name not in self._secret and not _HOLDS_KEY.search(name):
+        if name not in self._secret and not is_key(name):
             return None
         vendor, form = _COMPILED.get(name, ("", None))
         if name in self._formed or name.partition("_")[0] in self._elsewhere:

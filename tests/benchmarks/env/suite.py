@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import typing as t
 
-from benchmarks.env import cases, contenders, differences
+from benchmarks.env import cases, contenders
 from benchmarks.env.contenders import Sample
 from benchmarks.env.work import Work, write
 from benchmarks.figures import show
@@ -78,6 +78,8 @@ def _show_growth(found: dict[int, Samples], sizes: list[int]) -> None:
 
 def _show_differences() -> None:
     """Files that are read otherwise than Compose reads them: by us, and by python-dotenv."""
+    from benchmarks.env import differences  # needs hypothesis, which no other suite does
+
     files, ours, dotenv = differences.count(contenders.python())
     show(f"env_differences_in_{files}_files", ours, dotenv, goal=0)
 

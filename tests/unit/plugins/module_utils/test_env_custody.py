@@ -85,6 +85,7 @@ def test_what_is_no_file_is_for_other_rules(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "loop", tmp_path / "nowhere", tmp_path / "pipe" / "below"):
         assert custody.problems(str(path), set()) == []
+    assert [rule for rule, _file, _line in checked("nul\0")] == ["file_missing"]
 
 
 @pytest.mark.parametrize("state, expected", [

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 
 import pytest
+import yaml
 
 from ansible_collections.tria.production.plugins.module_utils._env import compose_project, compose_yaml, engine, names
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES
@@ -127,8 +129,8 @@ def test_a_compose_file_that_is_too_large(look, monkeypatch):
 
 
 def test_without_pyyaml(look, monkeypatch):
-    monkeypatch.setattr(compose_yaml, "yaml", None)
-    with pytest.raises(ProductionError, match="PyYAML: is missing"):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ProductionError, match="PyYAML .*python3-yaml.* is missing"):
         look({"compose.yaml": SERVICE})
 
 
@@ -341,43 +343,6 @@ def test_a_large_project_takes_no_longer_than_it_is_large(look):
     assert len(outcome.services["web"]) == 55000
 
 
-def inline(environment, content=None, schema=None, environ=None):
-    options = {"schema": schema or {}, "waive": [], "recommended": [], "content": content, "environment": environment}
-    return engine.check({**options, "process_environment": environ is not None}, environ or {})
-
-
-def test_inline_values_win_over_files_and_process():
-    schema = {"variables": {"A": {"type": "int"}, "B": {}, "C": {}, "D": {"required": True}, "E": {}}}
-    outcome = inline(
-        {"A": 1, "B": None, "C": None, "D": True, "E": "same"}, "A=x\nB=file\nE=same\n", schema, {"B": "canary"}
-    )
-    assert [(finding.rule.name, finding.variable) for finding in outcome.findings] == [
-        ("inline_override", "A"),
-        ("shell_override", "B"),
-    ]
-    assert outcome.origins == {"A": "environment", "B": "process environment", "D": "environment", "E": "environment"}
-    assert "canary" not in json.dumps(outcome.as_dict())
-
-
-def test_a_bare_inline_key_takes_the_files_value_away():
-    outcome = inline({"A": None}, "A=1\n", {"variables": {"A": {"required": True}}})
-    assert [finding.rule.name for finding in outcome.findings] == ["required", "inline_override"]
-
-
-def test_inline_values_alone():
-    outcome = inline('{"A": "changeme"}')
-    assert [(finding.rule.name, finding.file, finding.line) for finding in outcome.findings] == [
-        ("placeholder", "environment", 0)
-    ]
-
-
-@pytest.mark.parametrize("wrong", ["{canary", "[1]", {"A": ["canary"]}, {"A": {"canary": 1}}, {"A": float("nan")}])
-def test_inline_values_that_are_none(wrong):
-    with pytest.raises(ProductionError) as caught:
-        inline(wrong)
-    assert "canary" not in str(caught.value) and str(caught.value).startswith("environment")
-
-
 @pytest.mark.parametrize(
     ("plain", "expected"),
     [
@@ -402,9 +367,32 @@ def test_both_of_pyyamls_readers_give_the_same(look, monkeypatch):
     )
     text += "  third: {image: x, environment: *e}\n"
     first = look({"compose.yaml": text})
-    monkeypatch.delattr(compose_yaml.yaml, "CSafeLoader", raising=False)
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     second = look({"compose.yaml": text})
     assert first.as_dict() == second.as_dict() and set(second.services["third"]) == {"A", "B", "D"}
     for text in ("[" * 5000, "a: \x01canary\n", 'a: "\\Uffffffff"\n', "a: \ud7ff\ufffe\n"):
         [(rule, _name, _file, _line)] = found(look({"compose.yaml": text}))
         assert rule == "compose_syntax"
+
+
+def test_env_files_of_services_are_looked_at_where_they_are(look):
+    files = {"open.env": "TZ=UTC\n", "declared.env": "A=1\n", "secret.env": "API_TOKEN=q7Wv0xZ9Kd3mT5bR\n", ".git/HEAD": ""}
+    text = body("env_file: [open.env, declared.env, secret.env]")
+    schema = {"variables": {"A": {}, "API_TOKEN": {}, "TZ": {}}}
+    assert found(look({"compose.yaml": text, **files})) == [("git_unignored", "", "secret.env", 0)]
+    assert found(look({"compose.yaml": text, **files}, schema)) == []  # which says that it is none
+    schema["variables"]["A"]["secret"] = True
+    assert found(look({"compose.yaml": text, **files, "declared.env": "A=q7Wv0xZ9Kd3mT5bR\n"}, schema)) == [
+        ("git_unignored", "", "declared.env", 0)
+    ]
+
+
+def test_secrets_of_services_are_judged_as_others_are(look):
+    outcome = look({"compose.yaml": body("environment: {GITHUB_TOKEN: ghp_canary}")})
+    assert found(outcome) == [("vendor_key", "GITHUB_TOKEN", "compose.yaml", 4)]
+    assert outcome.findings[0].message == RULES["vendor_key"].message + " (service web)"
+    files = {".env": "", ".env.example": "A=q7Wv0xZ9Kd3mT5bR\n"}
+    text = body("environment: {A: q7Wv0xZ9Kd3mT5bR}")
+    assert found(look({"compose.yaml": text, **files}, {"variables": {"A": {"secret": True}}})) == [
+        ("example_value", "A", "compose.yaml", 4)
+    ]

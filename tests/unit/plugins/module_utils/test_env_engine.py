@@ -7,13 +7,11 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import socket
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import engine, inputs, names, sources
+from ansible_collections.tria.production.plugins.module_utils._env import engine, names, sources
 from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, GROUPS, RULES, markdown, of_examples
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -329,24 +327,6 @@ def test_process_environment_wins_and_says_so():
     assert found(check("A=1\n", schema)) == []
 
 
-def test_waivers_take_findings_out_by_variable_or_rule():
-    schema = {"variables": {"A": {"min_length": 99}, "B": {"required": True}}}
-    waived = inputs.waivers(["B", {"name": "A", "rule": "ENV011"}])
-    outcome = check("A=changeme\n", schema, waived=waived)
-    assert found(outcome) == [("min_length", "A", 1)]
-    assert [(finding.variable, finding.rule.name) for finding in outcome.waived] == [
-        ("B", "required"),
-        ("A", "placeholder"),
-    ]
-    assert inputs.waivers([{"name": "A", "rule": "placeholder"}]) == {("A", "placeholder")}
-
-
-@pytest.mark.parametrize("waiver", [5, {}, {"name": 1}, {"name": "A", "rules": "x"}, {"name": "A", "rule": "ENV999"}])
-def test_wrong_waivers_are_refused(waiver):
-    with pytest.raises(ProductionError, match=r"waive\[1\]"):
-        inputs.waivers(["A", waiver])
-
-
 @pytest.mark.parametrize(
     ("content", "fail_on", "refused"),
     [
@@ -366,60 +346,6 @@ def test_fail_on(content, fail_on, refused):
         outcome.require(fail_on)
     assert caught.value.as_result()["msg"] == outcome.table()
     assert caught.value.culprit == outcome.findings[0].variable
-
-
-def of_file(path):
-    return engine.validate([sources.from_file(str(path))], load(of(required=True)))
-
-
-def test_files_that_are_none(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "latin").write_bytes(b"A=1\nB=\xff\n")
-    os.chmod(tmp_path / "latin", 0o600)
-    assert found(of_file(tmp_path / "missing")) == [("file_missing", "", 0)]
-    assert found(of_file(tmp_path)) == [("file_kind", "", 0)]
-    assert found(of_file(tmp_path / "pipe")) == [("file_kind", "", 0)]
-    assert found(of_file("/dev/zero")) == [("file_kind", "", 0)]
-    assert found(of_file(tmp_path / "latin")) == [("encoding", "", 2)]
-
-
-def test_a_socket_is_no_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("socket")
-        assert found(of_file("socket")) == [("file_kind", "", 0)]
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    (tmp_path / "env").write_text("A=1\n", encoding="utf-8")
-
-    def refuse(*_arguments):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(sources.os, "open", refuse)
-    assert found(of_file(tmp_path / "env")) == [("file_unreadable", "", 0)]
-
-
-def test_findings_about_a_file_are_waived_by_its_path(tmp_path):
-    waived = inputs.waivers([{"name": str(tmp_path / "missing"), "rule": "file_missing"}])
-    outcome = engine.validate([sources.from_file(str(tmp_path / "missing"))], load({}), waived=waived)
-    assert found(outcome) == [] and [finding.rule.name for finding in outcome.waived] == ["file_missing"]
-
-
-def test_a_file_that_is_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "LARGEST", 10)
-    (tmp_path / "env").write_text("A=1234567890\n", encoding="utf-8")
-    os.chmod(tmp_path / "env", 0o600)
-    assert found(of_file(tmp_path / "env")) == [("file_too_large", "", 0)]
-
-
-def test_the_mode_of_a_file(tmp_path):
-    path = tmp_path / "env"
-    path.write_text("A=1\n", encoding="utf-8")
-    os.chmod(path, 0o640)
-    assert found(of_file(path)) == [("file_mode", "", 0)]
-    os.chmod(path, 0o600)
-    assert found(of_file(path)) == []
 
 
 def test_documentation_of_the_rules_is_current():

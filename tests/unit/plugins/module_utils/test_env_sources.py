@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import sources
+from ansible_collections.tria.production.plugins.module_utils._env import engine, sources
+from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 
 
 @pytest.fixture(name="folder")
@@ -155,3 +157,53 @@ def test_nothing_stays_open(folder):
     for path in sorted(folder.iterdir()):
         sources.from_file(str(path))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def findings(path):
+    schema = load({"variables": {"A": {"required": True}}})
+    outcome = engine.validate([sources.from_file(str(path))], schema)
+    return [(finding.rule.name, finding.variable, finding.line) for finding in outcome.findings]
+
+
+def test_files_that_are_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin").write_bytes(b"A=1\nB=\xff\n")
+    os.chmod(tmp_path / "latin", 0o600)
+    assert findings(tmp_path / "missing") == [("file_missing", "", 0)]
+    assert findings(tmp_path) == [("file_kind", "", 0)]
+    assert findings(tmp_path / "pipe") == [("file_kind", "", 0)]
+    assert findings("/dev/zero") == [("file_kind", "", 0)]
+    assert findings(tmp_path / "latin") == [("encoding", "", 2)]
+
+
+def test_a_socket_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        assert findings("socket") == [("file_kind", "", 0)]
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "env").write_text("A=1\n", encoding="utf-8")
+
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sources.os, "open", refuse)
+    assert findings(tmp_path / "env") == [("file_unreadable", "", 0)]
+
+
+def test_a_file_that_is_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 10)
+    (tmp_path / "env").write_text("A=1234567890\n", encoding="utf-8")
+    os.chmod(tmp_path / "env", 0o600)
+    assert findings(tmp_path / "env") == [("file_too_large", "", 0)]
+
+
+def test_the_mode_of_a_file(tmp_path):
+    path = tmp_path / "env"
+    path.write_text("A=1\n", encoding="utf-8")
+    os.chmod(path, 0o640)
+    assert findings(path) == [("file_mode", "", 0)]
+    os.chmod(path, 0o600)
+    assert findings(path) == []
