@@ -14,7 +14,6 @@ from ansible_collections.tria.production.plugins.module_utils._env import (
     effective,
     example,
     inputs,
-    known_values,
     names,
     parser,
     relations,
@@ -40,9 +39,9 @@ def check(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Outcom
     schema, waived = inputs.schema(params), inputs.waivers(params["waive"])
     shown = params.get("example")
     if inputs.is_environment(params):
-        given = inputs.given(params, environ)
         taking_part = environ if params["process_environment"] else {}
-        outcome = validate(given.sources, schema, waived, taking_part, params["recommended"], given)
+        given = inputs.given(params, environ)
+        outcome = _Validation(given, schema, taking_part).run(waived, params["recommended"])
     else:  # the example is all that there is to look at
         outcome = Outcome([] if shown["state"] == "checked" else [shown["path"]], [], [])
     if shown and shown["state"] == "checked":
@@ -75,32 +74,28 @@ def validate(
     waived: t.Container[tuple[str, str]] = (),
     environ: t.Mapping[str, str] | None = None,
     recommended: t.Sequence[str] = (),
-    given: inputs.Given | None = None,
 ) -> Outcome:
     """Hold the environment that `sources` give together (later ones win) against `schema`.
 
     `environ` is the process environment, which wins over all of them; None leaves it out, as on a host where no shell
-    variable takes part. `given` may have values that win over that, what example files hold, which no secret may have,
-    and a Compose project: then this is the environment that Compose substitutes, and what each service gets is held
-    against the schema as well. Of variables that are `recommended` the outcome tells whether they are set.
+    variable takes part. Of variables that are `recommended` the outcome tells whether they are set.
     """
-    given = given or inputs.Given()
-    return _Validation(sources, schema, environ or {}, given.known).run(waived, recommended, given)
+    return _Validation(inputs.Given([*sources]), schema, environ or {}).run(waived, recommended)
 
 
 class _Validation:
-    def __init__(
-        self,
-        sources: t.Sequence[Source],
-        schema: Schema,
-        environ: t.Mapping[str, str],
-        known: known_values.KnownValues,
-    ) -> None:
-        self._sources = [*sources]
+    """Holds what is given against a schema.
+
+    Values in place win over the process environment, and that over env files. With a Compose project this is the
+    environment that Compose substitutes, and what each service gets is held against the schema as well.
+    """
+
+    def __init__(self, given: inputs.Given, schema: Schema, environ: t.Mapping[str, str]) -> None:
+        self._given = given
+        self._sources = [*given.sources]
         self._schema = schema
         self._environ = environ
-        self._known_values = known
-        self._own = len(sources)  # further ones come with a Compose project
+        self._own = len(given.sources)  # further ones come with a Compose project
         self._settings: Settings = {}
         self._others: dict[str, list[Setting]] = {}  # what services get, where it differs
         self._services: dict[str, Settings] = {}
@@ -109,13 +104,13 @@ class _Validation:
         self._found: list[tuple[int, Finding]] = []
         self._names = {*schema.variables, *schema.related()}
 
-    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str], given: inputs.Given) -> Outcome:
+    def run(self, waived: t.Container[tuple[str, str]], recommended: t.Sequence[str]) -> Outcome:
         documents = [(index, self._read(index, source)) for index, source in enumerate(self._sources)]
         self._apply_environ()
-        self._apply_inline(given.inline)
+        self._apply_inline(self._given.inline)
         origins = self._origins(self._settings)
-        if given.compose is not None:
-            documents += effective.further(documents, self._apply_services(given.compose, given.paths))
+        if self._given.compose is not None:
+            documents += effective.further(documents, self._apply_services(self._given.compose, self._given.paths))
         for index, document in documents:
             self._report_notes(index, document)
         self._check_variables()
@@ -124,6 +119,12 @@ class _Validation:
         self._check_keys()
         self._found.sort(key=lambda found: (found[0], found[1].line, found[1].variable, found[1].rule.id))
         kept, dropped = _sifted((finding for _source, finding in self._found), waived)
+        good, unset = self._as_wanted(kept, recommended)
+        services = {name: self._origins(settings) for name, settings in self._services.items()}
+        return Outcome(self._labels(kept), kept, dropped, good, unset, origins, services)
+
+    def _as_wanted(self, kept: t.Iterable[Finding], recommended: t.Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """Required and recommended variables that are good, and recommended ones that are not set."""
         bad = {finding.variable for finding in kept if finding.rule.severity == ERROR}
         required = {name: None for name, variable in self._schema.variables.items() if variable.required}
         absent = {name for name in recommended if name not in required and self._is_unset(name)} - bad
@@ -133,14 +134,17 @@ class _Validation:
             if name in self._settings and name not in bad and name not in absent
         ]
         unset = {name: self._description(name) for name in recommended if name in absent and not self._incomplete}
-        services = {name: self._origins(settings) for name, settings in self._services.items()}
+        return good, unset
+
+    def _labels(self, kept: t.Iterable[Finding]) -> list[str]:
+        """What was looked at: what is given, and what something was found in."""
         told = {finding.file for finding in kept}
         labels = [
             source.label
             for index, source in enumerate(self._sources)
             if index < self._own or source.label in told or not self._own
         ]
-        return Outcome(labels or [effective.OPTION], kept, dropped, good, unset, origins, services)
+        return labels or [effective.OPTION]
 
     def _is_unset(self, name: str) -> bool:
         return name not in self._broken and (name not in self._settings or values.is_blank(self._settings[name].value))
@@ -287,7 +291,7 @@ class _Validation:
         for rule, message, remedy in values.violations(variable, setting.value):
             self._report_value(name, setting, rule, message, remedy)
             invented = invented or rule in _INVENTED
-        if variable.secret and not invented and self._known_values.hold(name, setting.value):
+        if variable.secret and not invented and self._given.known.hold(name, setting.value):
             self._report_value(name, setting, "example_value")
         if variable.secret and setting.cut:
             self._report_value(name, setting, "hash_cut")
