@@ -22,7 +22,7 @@ from ansible_collections.tria.production.plugins.module_utils._env import (
 )
 from ansible_collections.tria.production.plugins.module_utils._env.effective import Setting, Settings
 from ansible_collections.tria.production.plugins.module_utils._env.outcome import Outcome
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding, found_by
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema
 from ansible_collections.tria.production.plugins.module_utils._env.similar import Similar
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
@@ -156,11 +156,8 @@ class _Validation:
         self, rule: str, name: str = "", message: str = "", remedy: str = "", at: tuple[int, int] | None = None
     ) -> None:
         source, line = at or self._place_of(name)
-        definition = RULES[rule]
         label = self._sources[source].label if self._sources else effective.OPTION
-        self._found.append(
-            (source, Finding(definition, name, label, line, message or definition.message, remedy or definition.remedy))
-        )
+        self._found.append((source, found_by(rule, name, label, line, message, remedy)))
 
     def _report_value(self, name: str, setting: Setting, rule: str, message: str = "", remedy: str = "") -> None:
         """As `_report`; says whose value it is."""

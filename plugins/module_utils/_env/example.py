@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._env import kinds, names, parser, urls, values
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, Finding, found_by
 from ansible_collections.tria.production.plugins.module_utils._env.schema import Schema
 from ansible_collections.tria.production.plugins.module_utils._env.sources import Source, from_file
 from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
@@ -83,7 +83,7 @@ def drift(schema: Schema, source: Source) -> t.Iterator[Finding]:
             if variable.deprecated is None:
                 yield _finding("example_missing", source, 0, name)
     found = [*_of_entries(schema, document, source), *_secrets(schema, document, commented, source)]
-    yield from sorted(found, key=lambda finding: (finding.line, finding.rule.id))
+    yield from sorted(found, key=lambda each: (each.line, each.rule.id))
 
 
 def _of_entries(schema: Schema, document: parser.Document, source: Source) -> t.Iterator[Finding]:
@@ -142,8 +142,7 @@ def _commented(text: str) -> dict[str, tuple[int, str]]:
 
 
 def _finding(rule: str, source: Source, line: int, name: str = "", message: str = "") -> Finding:
-    definition = RULES[rule]
-    return Finding(definition, name, source.label, line, message or definition.message, definition.remedy)
+    return found_by(rule, name, source.label, line, message)
 
 
 def _is_filled_in(text: str, schema: Schema) -> bool:

@@ -18,7 +18,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.rules import 
 )
 from ansible_collections.tria.production.plugins.module_utils._env.rules._rule import ERROR, WARNING, Finding, Rule
 
-__all__ = ["ERROR", "GROUPS", "RULES", "WARNING", "Finding", "Rule", "markdown"]
+__all__ = ["ERROR", "GROUPS", "RULES", "WARNING", "Finding", "Rule", "found_by", "markdown"]
 
 GROUPS: dict[str, tuple[Rule, ...]] = {
     each.TITLE: each.RULES
@@ -35,6 +35,12 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
 }
 
 RULES: dict[str, Rule] = {rule.name: rule for group in GROUPS.values() for rule in group}
+
+
+def found_by(rule: str, name: str, file: str, line: int, message: str = "", remedy: str = "") -> Finding:
+    """What a rule found; without message or remedy, with the rule's own."""
+    definition = RULES[rule]
+    return Finding(definition, name, file, line, message or definition.message, remedy or definition.remedy)
 
 
 def markdown() -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
 from ansible_collections.tria.production.plugins.module_utils._env import engine, example, parser, sources
-from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES, of_examples
+from ansible_collections.tria.production.plugins.module_utils._env.rules import of_examples
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
