@@ -23,6 +23,7 @@ DOING = {
     "docker_image_build": ("building images", "name"),
     "package": ("installing packages", "name"),
     "pg_backup": ("backing up database", "dbname"),
+    "pg_restore": ("restoring database", "dbname"),
     "pip": ("installing Python packages", "name"),
     "readiness_wait": ("waiting for", ""),
     "security_check": ("checking the security of the stack", ""),
@@ -34,7 +35,6 @@ DOING = {
 _OTHERWISE = {
     ("docker_compose_v2", "state", "absent"): "removing the services of",
     ("docker_compose_v2", "state", "stopped"): "stopping the services of",
-    ("pg_backup", "state", "restored"): "restoring database",
     ("stack_rollout", "state", "finished"): "taking away what was replaced by release",
     ("stack_rollout", "state", "reverted"): "going back to release",
 }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`make faults ONLY=backup`: what `pg_backup` makes of planted faults, and `postgresql_db` beside it."""
+"""`make faults ONLY=backup`: what `pg_backup` and `pg_restore`, and `postgresql_db`, make of planted faults."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who makes backups and restores them: `pg_backup`, and `postgresql_db` of community.postgresql beside it."""
+"""Who makes backups and restores them: `pg_backup` and `pg_restore`; `postgresql_db` of community.postgresql."""
 
 from __future__ import annotations
 
@@ -93,25 +93,25 @@ class Run:
 
 
 class Ours:
-    """pg_backup, with the host's own client."""
+    """pg_backup and pg_restore, with the host's own client."""
 
     name = "ours"
     compressors: tuple[str, ...] = ()  # it compresses by itself: to kill the compressor is to kill it
 
     def dump(self, place: Place, _number: int, **options: t.Any) -> Run:
-        return self._run(place, state="present", lock_timeout=_LOCK_TIMEOUT, **options)
+        return self._run(backup_server.BACKUP, place, lock_timeout=_LOCK_TIMEOUT, **options)
 
     def restore(self, place: Place, file: pathlib.Path, **options: t.Any) -> Run:
-        return self._run(place, state="restored", backup=str(file), foreign=True, **options)
+        return self._run(backup_server.RESTORE, place, backup=str(file), foreign=True, **options)
 
     def judged(self, place: Place, file: pathlib.Path) -> bool:
         """Whether the backup restores into the database of `place`, which is new."""
         return bool(self.restore(place, file).finish().ok)
 
     @staticmethod
-    def _run(place: Place, **options: t.Any) -> Run:
+    def _run(module: str, place: Place, **options: t.Any) -> Run:
         arguments = {"dest": str(place.folder), "dbname": place.dbname, **place.login, **options}
-        return Run(backup_server.MODULE, arguments, place.scratch)
+        return Run(module, arguments, place.scratch)
 
     @staticmethod
     def backups(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A throwaway PostgreSQL in a container, and `pg_backup` as a process of its own against it."""
+"""A throwaway PostgreSQL in a container, `pg_backup` and `pg_restore` as processes of their own against it."""
 
 from __future__ import annotations
 
@@ -21,44 +21,17 @@ import uuid
 import docker
 
 from ansible_collections.tria.production.plugins.module_utils import _docker
+from ansible_collections.tria.production.plugins.module_utils._backup import spec
 
-MODULE = "ansible_collections.tria.production.plugins.modules.pg_backup"
+BACKUP = "ansible_collections.tria.production.plugins.modules.pg_backup"
+RESTORE = "ansible_collections.tria.production.plugins.modules.pg_restore"
 USER = "tria_admin"
 PASSWORD = 'pa\'ss "wo$rd" C4nary-7f1d'
 DBNAME = "tria 'ai\"bpo=1 ü"  # everything that a careless command line would stumble over
 PROJECT = "backuptest"
+DEFAULTS = {name: each.get("default") for name, each in spec.MAKING.items() if name not in ("dest", "container")}
 OPTIONS = types.MappingProxyType(
-    {
-        "state": "present",
-        "dbname": DBNAME,
-        "login_user": USER,
-        "login_password": PASSWORD,
-        "login_host": None,
-        "login_port": None,
-        "when_absent": "fail",
-        "compression": "zstd",
-        "compression_level": None,
-        "globals": True,
-        "format": "custom",
-        "jobs": None,
-        "verify": "archive",
-        "verify_restore_up_to": None,
-        "keep_last": 7,
-        "keep_daily": 0,
-        "keep_weekly": 0,
-        "keep_monthly": 0,
-        "keep_min": 1,
-        "keep_labels": [],
-        "keep_labels_in": None,
-        "keep_before": 7,
-        "min_size_ratio": 0.5,
-        "pin": False,
-        "label": None,
-        "age_recipients": [],
-        "copies": [],
-        "timeout": 120.0,
-        "lock_timeout": 30.0,
-    }
+    {**DEFAULTS, "dbname": DBNAME, "login_user": USER, "login_password": PASSWORD, "timeout": 120.0}
 )
 SAMPLE_SQL = """
 CREATE SCHEMA "odd schema";
@@ -156,13 +129,25 @@ def locked_table(server: Postgres, dbname: str = DBNAME) -> t.ContextManager[t.A
 
 
 def start(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any) -> subprocess.Popen[bytes]:
-    """The module as a process of its own, as Ansible runs it."""
+    """`pg_backup` as a process of its own, as Ansible runs it."""
     arguments = {"dest": str(dest), "container": {"name": server.name}, **OPTIONS, **options}
+    return _start(BACKUP, tmp_path, arguments)
+
+
+def start_restore(
+    tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any
+) -> subprocess.Popen[bytes]:
+    """As `start`, but `pg_restore`."""
+    usual = {name: value for name, value in OPTIONS.items() if name in spec.COMMON}
+    return _start(RESTORE, tmp_path, {"dest": str(dest), "container": {"name": server.name}, **usual, **options})
+
+
+def _start(module: str, tmp_path: pathlib.Path, arguments: dict[str, t.Any]) -> subprocess.Popen[bytes]:
     arguments = {key: value for key, value in arguments.items() if value is not None}
     file = tmp_path / f"args-{uuid.uuid4().hex}.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
     return subprocess.Popen(
-        [sys.executable, "-m", MODULE, str(file)],
+        [sys.executable, "-m", module, str(file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -13,7 +13,7 @@ import subprocess
 
 import docker
 import pytest
-from backup_server import BULK_SQL, SAMPLE_SQL, Postgres, result_of, start
+from backup_server import BULK_SQL, SAMPLE_SQL, Postgres, result_of, start, start_restore
 from deployed_stack import ROOT, DeployedStack, project_copy
 from second_engine import SecondEngine
 
@@ -113,6 +113,12 @@ def backup(tmp_path, server, dest):
         return result_of(start(tmp_path, server, options.pop("dest", dest), **options))
 
     return make
+
+
+@pytest.fixture
+def restore(tmp_path, server, dest):
+    """As `backup`, but runs pg_restore."""
+    return lambda **options: result_of(start_restore(tmp_path, server, dest, **options))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import typing as t
 import pytest
 from ansible_collections.tria.production.plugins.module_utils._backup import archive, encryption, manifest
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-from backup_server import DBNAME, Postgres, manifests, partials, result_of, start, until
+from backup_server import Postgres, manifests, partials, result_of, start, until
 from copy_server import CopyServer
 
 CONTENT = random.Random(1).randbytes(700_000) + b"abc" * 300_000
@@ -124,12 +124,11 @@ def test_nothing_is_ever_on_the_disk_unencrypted(
 
 
 def test_it_is_restored_with_the_identity(
-    tmp_path: pathlib.Path, backup: t.Any, server: Postgres, dest: pathlib.Path, identity: Identity
+    tmp_path: pathlib.Path, backup: t.Any, restore: t.Any, server: Postgres, dest: pathlib.Path, identity: Identity
 ) -> None:
     made_backup = backup(age_recipients=[identity.recipient])["backup"]
     before = server.contents()
-    restore = {"state": "restored", "dbname": DBNAME}
-    refused = backup(**restore)
+    refused = restore()
     assert refused["culprit"] == made_backup["path"] and "age_identity_file" in refused["remedy"]
     assert identity.recipient in refused["cause"]
     for path, words in (
@@ -137,24 +136,24 @@ def test_it_is_restored_with_the_identity(
         (made(tmp_path / "other").path, "does not decrypt"),
         (made_backup["manifest"], "cannot be used"),
     ):
-        refused = backup(**restore, age_identity_file=path)
+        refused = restore(age_identity_file=path)
         assert (refused["culprit"], refused["failed"]) == (path, True) and words in refused["cause"], refused
     assert "AGE-SECRET" not in json.dumps(refused)
     databases = server.databases()
     server.psql("DELETE FROM catalog WHERE id > 10")
-    result = backup(**restore, age_identity_file=identity.path)
+    result = restore(age_identity_file=identity.path)
     assert result["restored"]["sha256"] == made_backup["sha256"] and server.contents() == before
     server.psql(f'DROP DATABASE "{result["restored"]["before"].replace(chr(34), chr(34) * 2)}"', dbname="postgres")
     assert set(server.databases()) == set(databases)
 
 
-def test_a_flipped_bit_is_refused(backup: t.Any, identity: Identity) -> None:
+def test_a_flipped_bit_is_refused(backup: t.Any, restore: t.Any, identity: Identity) -> None:
     made_backup = backup(dbname="postgres", age_recipients=[identity.recipient])["backup"]
     path = pathlib.Path(made_backup["path"])
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
-    refused = backup(state="restored", dbname="postgres", age_identity_file=identity.path, _ansible_check_mode=True)
+    refused = restore(dbname="postgres", age_identity_file=identity.path, _ansible_check_mode=True)
     assert refused["culprit"] == made_backup["path"] and "is damaged" in refused["cause"]
 
 
@@ -171,7 +170,7 @@ def test_a_killed_run_leaves_nothing_that_looks_like_a_backup(
 
 
 def test_an_encrypted_copy_brings_back_a_lost_host(
-    tmp_path: pathlib.Path, backup: t.Any, server: Postgres, dest: pathlib.Path, identity: Identity
+    tmp_path: pathlib.Path, backup: t.Any, restore: t.Any, server: Postgres, dest: pathlib.Path, identity: Identity
 ) -> None:
     (tmp_path / "remote").mkdir()
     with CopyServer("webdav", tmp_path / "remote") as nas:
@@ -189,5 +188,5 @@ def test_an_encrypted_copy_brings_back_a_lost_host(
     assert refused["cause"].endswith(f"The backup on this host is complete: {refused['backup']['path']}")
     assert os.path.exists(refused["backup"]["manifest"]) and "error" in refused["copies"][0]
     stem = os.path.basename(result["backup"]["path"]).split(".dump")[0]
-    chosen = backup(state="restored", backup=stem, age_identity_file=identity.path, _ansible_check_mode=True)
+    chosen = restore(backup=stem, age_identity_file=identity.path, _ansible_check_mode=True)
     assert chosen["restored"]["path"] == str(dest / f"{stem}.dump.zst.age") and chosen["restored"]["tables"] == 3

@@ -46,8 +46,7 @@ def installed_fixture(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Pa
         when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0}
         when["metrics"] = str(tmp_path / "metrics")
         container = {"name": server.name, "project": None, "service": "postgres"}
-        given = {"dest": str(dest), "container": container, "keep_labels": [], **OPTIONS, **options}
-        schedule.ensure({**given, "state": "scheduled", "schedule": when}, places=places)
+        schedule.ensure({"dest": str(dest), "container": container, **OPTIONS, **when, **options}, places=places)
         return [sys.executable, places.program, "run"]
 
     return install
@@ -138,8 +137,8 @@ class Host:
         command = [sys.executable, "-m", "ansible", "playbook", str(tmp_path / "play.yml"), "-i"]
         command += [str(tmp_path / "hosts.yml")] + (["--check"] if check_mode else [])
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "default"}
-        options = {"capture_output": True, "text": True, "timeout": 300, "check": False}
-        done = subprocess.run(command, cwd=ROOT, env=environment, **options)
+        options = {"capture_output": True, "text": True, "timeout": 300}
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False, **options)
         assert (tmp_path / "last.json").exists(), done.stdout + done.stderr
         assert PASSWORD not in done.stdout
         result = json.loads((tmp_path / "last.json").read_text())
@@ -182,17 +181,19 @@ def host_fixture() -> t.Iterator[Host]:
 
 
 def scheduled(**options: t.Any) -> dict[str, t.Any]:
-    when = {"name": "shop", "calendar": "*-*-* 03:10:00", "cron": "10 3 * * *", "delay": 60}
     arguments = {
-        "state": "scheduled",
-        "schedule": {**when, "metrics": "/var/lib/prometheus/node-exporter", **options.pop("schedule", {})},
+        "name": "shop",
+        "calendar": "*-*-* 03:10:00",
+        "cron": "10 3 * * *",
+        "delay": 60,
+        "metrics": "/var/lib/prometheus/node-exporter",
         "dest": "/var/backups/shop",
         "login_host": "127.0.0.1",
         "login_user": "backup",
         "login_password": PASSWORD,
         "dbname": "shop",
     }
-    return {"tria.production.pg_backup": {**arguments, **options}}
+    return {"tria.production.pg_backup_schedule": {**arguments, **options}}
 
 
 def health(max_age: float) -> dict[str, t.Any]:
@@ -246,18 +247,17 @@ def test_a_host_with_systemd(host: Host, tmp_path: pathlib.Path) -> None:
     host.shell("mv /var/backups/moved /var/backups/shop")
 
     # another time, a stopped timer, a time that is none
-    changed = host.play(tmp_path, scheduled(schedule={"calendar": "*-*-* *:*:0/5", "delay": 0}))
+    changed = host.play(tmp_path, scheduled(calendar="*-*-* *:*:0/5", delay=0))
     assert [pathlib.Path(each).suffix for each in changed["files"]] == [".timer", ".json"], changed["output"]
     until(lambda: host.fact()["last_success"] > fact["last_success"], 60)
     host.shell(f"systemctl disable --now {UNIT}.timer")
     assert host.play(tmp_path, scheduled())["changed"]
     until(lambda: host.fact()["next_due"], 20)
-    refused = host.play(tmp_path, scheduled(schedule={"calendar": "at night"}))
-    assert refused["failed"] and refused["culprit"] == "schedule.calendar" and refused["remedy"]
+    refused = host.play(tmp_path, scheduled(calendar="at night"))
+    assert refused["failed"] and refused["culprit"] == "calendar" and refused["remedy"]
 
     # taken away
-    arguments = {"state": "unscheduled", "schedule": {"name": "shop"}, "dest": "/x", "dbname": "shop"}
-    gone = {"tria.production.pg_backup": arguments}
+    gone = {"tria.production.pg_backup_schedule": {"name": "shop", "state": "absent"}}
     assert host.play(tmp_path, gone, check_mode=True)["changed"] and host.shell(f"systemctl is-active {UNIT}.timer")
     assert host.play(tmp_path, gone)["changed"] and host.shell(OF_THE_SCHEDULE) == ""
     assert not host.play(tmp_path, gone)["changed"]
@@ -275,13 +275,13 @@ def test_a_host_with_cron_alone(host: Host, tmp_path: pathlib.Path) -> None:
     command += [f"--network=container:{host.name}", image, "cron", "-f"]
     try:
         subprocess.run(command, check=True, capture_output=True)
-        made = other.play(tmp_path, scheduled(schedule={"cron": "* * * * *"}))
+        made = other.play(tmp_path, scheduled(cron="* * * * *"))
         assert made["changed"] and made["schedule"]["next_due"], made["output"]
-        assert not other.play(tmp_path, scheduled(schedule={"cron": "* * * * *"}))["changed"]
+        assert not other.play(tmp_path, scheduled(cron="* * * * *"))["changed"]
         before = other.fact()["last_success"]
         until(lambda: other.fact()["last_success"] != before, 100)
         assert other.fact()["last_error"] is None and other.fact()["verified"] == "archive"
-        refused = other.play(tmp_path, scheduled(schedule={"cron": ""}))
+        refused = other.play(tmp_path, scheduled(cron=""))
         assert refused["failed"] and "has no systemd" in refused["msg"]
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", other.name], check=False, capture_output=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup and back, against a real PostgreSQL: all that a database can hold, in any encoding, under writers."""
+"""pg_backup and pg_restore, against a real PostgreSQL: all that a database can hold, in any encoding, under writers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
-from backup_server import Postgres, result_of, start
+from backup_server import Postgres, result_of, start, start_restore
 from full_database import EVERYTHING, ROLE, WRITTEN_SQL, plain, quoted, writing
 
 
@@ -28,7 +28,7 @@ def there_and_back(
         beside.append(back)
         server.psql(f"CREATE DATABASE {quoted(back)} TEMPLATE template0 {kind}", dbname="postgres")
         options = {"dbname": back, "backup": made["backup"]["path"], "foreign": True}
-        restored = result_of(start(tmp_path, server, dest, state="restored", **options))
+        restored = result_of(start_restore(tmp_path, server, dest, **options))
         assert restored.get("changed"), restored
         beside.append(restored["restored"]["before"])
         return made["backup"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup with format=directory against a real PostgreSQL: by several jobs, in a container and from the host."""
+"""Backups with format=directory against a real PostgreSQL: by several jobs, in a container and from the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ import typing as t
 
 import docker
 import pytest
-from backup_server import DBNAME, SAMPLE_SQL, Postgres, locked_table, manifests, partials, result_of, start, until
+from backup_server import (
+    DBNAME,
+    SAMPLE_SQL,
+    Postgres,
+    locked_table,
+    manifests,
+    partials,
+    result_of,
+    start,
+    start_restore,
+    until,
+)
 
 MORE_SQL = """
 CREATE TABLE bulk AS SELECT g, md5(g::text) AS a, repeat(md5((g * 7)::text), 4) AS b FROM generate_series(1, 200000) g;
@@ -52,6 +63,11 @@ def run(tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path) -> t.Calla
     return lambda **options: result_of(start(tmp_path, target, dest, **{"format": "directory", **options}))
 
 
+@pytest.fixture
+def restore(tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path) -> t.Callable[..., dict[str, t.Any]]:
+    return lambda **options: result_of(start_restore(tmp_path, target, dest, **options))
+
+
 def inside(server: Postgres, folder: str = "/tmp") -> list[str]:
     """What is left of us in a folder of the container."""
     listed = server.container.exec_run(["find", folder, "-name", "pg_backup-*"])
@@ -79,7 +95,9 @@ def from_host(server: Postgres) -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize("place", ["container", "host"])
-def test_everything_is_as_it_was(run: t.Any, target: Postgres, dest: pathlib.Path, place: str) -> None:
+def test_everything_is_as_it_was(
+    run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path, place: str
+) -> None:
     where = from_host(target) if place == "host" else {"container": {"name": target.name}}
     before = state_of(target)
     result = run(jobs=2, verify="restore", **where)
@@ -97,9 +115,9 @@ def test_everything_is_as_it_was(run: t.Any, target: Postgres, dest: pathlib.Pat
     assert hashlib.sha256(printed.encode()).hexdigest() == made["sha256"]
     assert made["size_bytes"] == sum(path.stat().st_size for path in folder.iterdir())
     change(target)
-    preview = run(state="restored", _ansible_check_mode=True, **where)
+    preview = restore(_ansible_check_mode=True, **where)
     assert preview["changed"] and preview["restored"]["path"] == made["path"], preview
-    result = run(state="restored", jobs=2, **where)
+    result = restore(jobs=2, **where)
     assert result["changed"], result
     assert state_of(target) == before
     assert not inside(target) and not partials(dest) and (dest / ".pg_backup.lock").read_text() == "{}"
@@ -125,7 +143,7 @@ def made(target: Postgres, tmp_path_factory: pytest.TempPathFactory) -> pathlib.
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "more"])
 def test_a_damaged_backup_is_refused(
-    run: t.Any, target: Postgres, made: pathlib.Path, dest: pathlib.Path, damage: str
+    restore: t.Any, target: Postgres, made: pathlib.Path, dest: pathlib.Path, damage: str
 ) -> None:
     shutil.copytree(made, dest)
     folder = next(dest.glob("*.dump.d"))
@@ -141,7 +159,7 @@ def test_a_damaged_backup_is_refused(
     else:
         (folder / "1.dat.gz").touch()
     for check_mode in (True, False):
-        result = run(state="restored", _ansible_check_mode=check_mode)
+        result = restore(_ansible_check_mode=check_mode)
         words = "holds no verified backup" if damage in ("cut", "gone") else "is damaged"
         assert result["failed"] and words in result["cause"], result
         assert words != "is damaged" or (part.name if damage == "flip" else "1.dat.gz") in result["cause"]
@@ -171,16 +189,16 @@ def test_what_a_killed_run_left_in_the_container_goes_with_the_next(
 
 
 def test_a_restore_that_was_killed_is_cleaned_up_after(
-    tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path
+    tmp_path: pathlib.Path, run: t.Any, restore: t.Any, target: Postgres, dest: pathlib.Path
 ) -> None:
     before = state_of(target)
     assert run()["changed"]
-    process = start(tmp_path, target, dest, state="restored")
+    process = start_restore(tmp_path, target, dest)
     until(lambda: f"{DBNAME}_restoring" in target.databases())
     process.kill()
     process.communicate()
     assert inside(target)
-    result = run(state="restored")
+    result = restore()
     assert result["changed"] and not inside(target) and f"{DBNAME}_restoring" not in target.databases(), result
     assert state_of(target) == before and target.dumping() == 0
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup with state=restored against a real PostgreSQL: every fault leaves the running database as it was."""
+"""pg_restore against a real PostgreSQL: every fault leaves the running database as it was."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typing as t
 
 import docker
 import pytest
-from backup_server import BULK_SQL, DBNAME, PASSWORD, Postgres, result_of, start, until
+from backup_server import BULK_SQL, DBNAME, PASSWORD, Postgres, result_of, start, start_restore, until
 
 RESTORING = f"{DBNAME}_restoring"
 UNTOUCHED = "the running database is as it was, nothing half-restored is left"
@@ -53,7 +53,7 @@ def dest(made: dict[str, t.Any], tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def begin(tmp_path: pathlib.Path, server: Postgres, dest: pathlib.Path, **options: t.Any) -> subprocess.Popen[bytes]:
-    return start(tmp_path, server, dest, state="restored", **options)
+    return start_restore(tmp_path, server, dest, **options)
 
 
 def loading(server: Postgres) -> bool:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""pg_backup with state=restored against a real PostgreSQL: what comes back, and who notices while it does."""
+"""pg_restore against a real PostgreSQL: what comes back, and who notices while it does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import typing as t
 import docker
 import psycopg2
 import pytest
-from backup_server import DBNAME, PASSWORD, SAMPLE_SQL, USER, Postgres, result_of, start, until
+from backup_server import DBNAME, PASSWORD, SAMPLE_SQL, USER, Postgres, result_of, start, start_restore, until
 
 QUOTED = '"' + DBNAME.replace('"', '""') + '"'
 MORE_SQL = f"""
@@ -85,9 +85,15 @@ def run(tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path) -> t.Calla
 
 
 @pytest.fixture
-def restore(run: t.Any, target: Postgres) -> t.Iterator[t.Callable[..., dict[str, t.Any]]]:
-    """As `run`, but restores. What the test leaves beside the database is gone afterwards."""
-    yield lambda **options: run(state="restored", **options)
+def restore(
+    tmp_path: pathlib.Path, target: Postgres, dest: pathlib.Path
+) -> t.Iterator[t.Callable[..., dict[str, t.Any]]]:
+    """As `run`, but pg_restore. What the test leaves beside the database is gone afterwards."""
+
+    def restore(**options: t.Any) -> dict[str, t.Any]:
+        return result_of(start_restore(tmp_path, options.pop("server", target), dest, **options))
+
+    yield restore
     for name in target.databases():
         if "_before_" in name:
             target.psql('DROP DATABASE "' + name.replace('"', '""') + '"', dbname="postgres")
@@ -162,7 +168,7 @@ def test_no_secret_is_on_any_command_line(
 ) -> None:
     run()
     seen: set[bytes] = set()
-    process = start(tmp_path, target, dest, state="restored")
+    process = start_restore(tmp_path, target, dest)
     while process.poll() is None:
         for path in glob.glob("/proc/[0-9]*/cmdline"):
             try:
@@ -276,17 +282,17 @@ def test_a_session_that_never_ends_its_transaction_is_ended(run: t.Any, restore:
 
 
 def test_roles_that_are_missing_are_made_and_no_other_is_touched(
-    run: t.Any, engine_client: docker.DockerClient, base_images: dict[str, str]
+    run: t.Any, restore: t.Any, engine_client: docker.DockerClient, base_images: dict[str, str]
 ) -> None:
     made = run()["backup"]
     other = Postgres(engine_client, base_images["postgres"], service="other")
     try:
         other.psql("CREATE ROLE app LOGIN CONNECTION LIMIT 3 PASSWORD 'of its own'; CREATE TABLE here (n int)")
         verifier = other.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")
-        refused = run(server=other, state="restored", backup=made["path"])
+        refused = restore(server=other, backup=made["path"])
         assert refused["failed"] and "foreign=true" in refused["remedy"]
         assert other.value("SELECT count(*) FROM here") == "0"
-        result = run(server=other, state="restored", backup=made["path"], foreign=True)
+        result = restore(server=other, backup=made["path"], foreign=True)
         assert result["changed"], result
         assert sorted(result["restored"]["roles"]) == ['odd "owner" x', "reporting"]
         assert "without a password" in result["msg"]
@@ -299,13 +305,13 @@ def test_roles_that_are_missing_are_made_and_no_other_is_touched(
 
 
 def test_a_role_that_nothing_makes_is_named(
-    run: t.Any, engine_client: docker.DockerClient, base_images: dict[str, str]
+    run: t.Any, restore: t.Any, engine_client: docker.DockerClient, base_images: dict[str, str]
 ) -> None:
     made = run(globals=False)["backup"]
     other = Postgres(engine_client, base_images["postgres"], service="other")
     try:
         before = other.databases()
-        result = run(server=other, state="restored", backup=made["path"], foreign=True)
+        result = restore(server=other, backup=made["path"], foreign=True)
         assert result["failed"] and "globals" in result["remedy"]
         assert 'role "odd "owner" x" does not exist' in result["cause"]
         assert other.databases() == before
@@ -313,12 +319,12 @@ def test_a_role_that_nothing_makes_is_named(
         other.remove()
 
 
-def test_a_database_that_is_gone(run: t.Any, target: Postgres) -> None:
+def test_a_database_that_is_gone(run: t.Any, restore: t.Any, target: Postgres) -> None:
     target.psql("CREATE DATABASE gone", dbname="postgres")
     target.psql("CREATE TABLE here AS SELECT 7 AS n", dbname="gone")
     run(dbname="gone")
     target.psql("DROP DATABASE gone", dbname="postgres")
-    result = run(state="restored", dbname="gone")
+    result = restore(dbname="gone")
     assert result["changed"] and result["restored"]["before"] is None
     assert target.value("SELECT n FROM here", "gone") == "7"
     target.psql("DROP DATABASE gone", dbname="postgres")
@@ -351,16 +357,18 @@ def plain(target: Postgres) -> t.Iterator[dict[str, str]]:
     target.psql("DROP ROLE plain", dbname="postgres")
 
 
-def test_an_owner_who_is_no_superuser(run: t.Any, target: Postgres, plain: dict[str, str]) -> None:
+def test_an_owner_who_is_no_superuser(
+    run: t.Any, restore: t.Any, target: Postgres, plain: dict[str, str]
+) -> None:
     run(**plain)
     target.psql("UPDATE words SET word = 'now'", dbname="plains")
-    result = run(state="restored", **plain)
+    result = restore(**plain)
     assert result.get("changed"), result
     assert target.value("SELECT word FROM words", "plains") == "then"
 
 
 def test_a_session_that_may_not_be_ended_leaves_everything_as_it_was(
-    run: t.Any, target: Postgres, plain: dict[str, str], dest: pathlib.Path
+    run: t.Any, restore: t.Any, target: Postgres, plain: dict[str, str], dest: pathlib.Path
 ) -> None:
     run(**plain)
     before = target.databases()
@@ -368,7 +376,7 @@ def test_a_session_that_may_not_be_ended_leaves_everything_as_it_was(
         session.stdin.write(b"SELECT 'here';\n")
         session.stdin.flush()
         assert session.stdout.readline() == b"here\n"
-        result = run(state="restored", **plain)
+        result = restore(**plain)
         session.communicate(timeout=30)
     assert result["failed"] and "to terminate" in result["cause"] and "superuser" in result["remedy"]
     assert "the running database is as it was, nothing half-restored is left" in result["cause"]

@@ -33,6 +33,7 @@ from backup_server import (
     partials,
     result_of,
     start,
+    start_restore,
     until,
 )
 
@@ -249,7 +250,9 @@ def test_a_full_disk_is_noticed_before(create: t.Any, monkeypatch: pytest.Monkey
         create()
 
 
-def test_a_restore_compares_with_what_was_dumped(run: t.Any, target: Postgres) -> None:
+def test_a_restore_compares_with_what_was_dumped(
+    tmp_path: pathlib.Path, run: t.Any, target: Postgres, dest: pathlib.Path
+) -> None:
     made = run()["backup"]
     before = target.databases()
     path = pathlib.Path(made["manifest"])
@@ -257,10 +260,10 @@ def test_a_restore_compares_with_what_was_dumped(run: t.Any, target: Postgres) -
     path.write_text(
         json.dumps({**record, "contents": {**record["contents"], "public.catalog": {"rows": 1, "hash": "1"}}})
     )
-    refused = run(state="restored")
+    refused = result_of(start_restore(tmp_path, target, dest))
     assert refused["failed"] and "has 5000 rows instead of 1" in refused["cause"] and target.databases() == before
     path.write_text(json.dumps(record))
-    result = run(state="restored")
+    result = result_of(start_restore(tmp_path, target, dest))
     assert result["changed"], result
     target.psql('DROP DATABASE "' + result["restored"]["before"].replace('"', '""') + '"', dbname="postgres")
 

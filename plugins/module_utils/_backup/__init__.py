@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The engine of `pg_backup`. Private to the collection.
+"""The engine of `pg_backup`, `pg_restore` and `pg_backup_schedule`. Private to the collection.
 
-`engine` orders the steps of a backup, `restore` those of a restore, `guard` is what both begin and end with. `source`
-is where PostgreSQL's own tools run, `process` runs them, `kept` those that wait for us.
+`spec` is the options that they share. `engine` orders the steps of a backup, `restore` those of a restore, `guard` is
+what both begin and end with. `source` is where PostgreSQL's own tools run, `process` runs them, `kept` those that wait
+for us.
 
 A dump is one file (`custom`), which `archive` writes and reads, `encryption` encrypts on its way to the disk, `reading`
 holds against pg_restore, and `transit` compares on its way out of a container; or it is a folder of files

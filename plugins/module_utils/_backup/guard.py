@@ -69,9 +69,7 @@ def server_of(options: dict[str, t.Any]) -> Server:
 
 def require_sane(options: dict[str, t.Any]) -> None:
     """What an argument spec cannot say."""
-    for name in ("timeout", "lock_timeout"):
-        if options[name] <= 0:
-            raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
+    _require_seconds(options, "timeout")
     if options["jobs"] is not None and options["jobs"] < 1:
         raise ProductionError("jobs", f"is {options['jobs']}.", "It must be more than zero.")
     if options["keep_before"] < 0:
@@ -84,6 +82,7 @@ def require_sane(options: dict[str, t.Any]) -> None:
 def require_makeable(options: dict[str, t.Any]) -> None:
     """As `require_sane`, of the options for making a backup: raises `ProductionError` before anything is done."""
     require_sane(options)
+    _require_seconds(options, "lock_timeout")
     retention.Rules.of(options)
     shrinkage.require_sane(options["min_size_ratio"])
     archive.level(options["compression"], options["compression_level"])
@@ -96,6 +95,11 @@ def require_makeable(options: dict[str, t.Any]) -> None:
         )
     if (options["jobs"] or 1) > 1 and not is_directory:
         raise ProductionError("jobs", f"is {options['jobs']}.", "Only format=directory can be dumped by several jobs.")
+
+
+def _require_seconds(options: dict[str, t.Any], name: str) -> None:
+    if options[name] <= 0:
+        raise ProductionError(name, f"is {options[name]:g}.", "It must be more than zero.")
 
 
 def ender(server: Server, left_behind: list[str]) -> t.Callable[[], None]:

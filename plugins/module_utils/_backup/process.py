@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -18,6 +19,8 @@ import typing as t
 CHUNK = 1 << 20  # bytes moved at once
 _STDERR_CHUNKS = 16  # reads of at most 4 KiB kept: the end of an endless stderr, not all of it
 _DRAIN_SECONDS = 5.0
+_GATHER_SECONDS = 0.001  # a read costs more than most of what it brings, so more of it is let come together
+_F_SETPIPE_SZ = 1031  # Linux; fcntl has it since Python 3.10
 
 
 class TimedOut(Exception):
@@ -112,11 +115,13 @@ def _pump(
     deadline: Deadline,
 ) -> None:
     """Moves bytes until the program has closed its output; one slow side only ever slows the other."""
+    gathers = sink is not None and feed is None and _roomy(process.stdout)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         selector.register(process.stderr, selectors.EVENT_READ)
         if feed is not None:
             os.set_blocking(process.stdin.fileno(), False)
+            _roomy(process.stdin)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         chunks, pending = iter(feed or ()), memoryview(b"")
         while process.stdout in _files(selector) or process.stderr in _files(selector):
@@ -131,6 +136,16 @@ def _pump(
                     errors.append(data)
                 elif sink is not None:
                     sink(data)
+                    if gathers and len(data) < CHUNK:
+                        time.sleep(_GATHER_SECONDS)
+
+
+def _roomy(pipe: t.Any) -> bool:
+    """Makes a pipe hold a whole chunk; False where the kernel lets the account have no more."""
+    try:
+        return fcntl.fcntl(pipe.fileno(), _F_SETPIPE_SZ, CHUNK) >= CHUNK
+    except OSError:
+        return False
 
 
 def _files(selector: selectors.BaseSelector) -> list[t.Any]:

@@ -20,7 +20,14 @@ import sys
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils import _atomic
-from ansible_collections.tria.production.plugins.module_utils._backup import cron, guard, program, record, scheduled
+from ansible_collections.tria.production.plugins.module_utils._backup import (
+    cron,
+    guard,
+    program,
+    record,
+    scheduled,
+    spec,
+)
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # cron reads no file with another letter in its name
@@ -29,7 +36,7 @@ _GRACE_SECONDS = 120  # for a run to clean up after its own timeout
 _SYSTEMCTL_SECONDS = 60
 
 _SERVICE = """\
-# Made by tria.production.pg_backup; changes are overwritten.
+# Made by tria.production.pg_backup_schedule; changes are overwritten.
 [Unit]
 Description=Backup of the database {dbname} to {dest}
 After=docker.service postgresql.service network-online.target
@@ -68,7 +75,7 @@ SystemCallFilter=@system-service
 """
 
 _TIMER = """\
-# Made by tria.production.pg_backup; changes are overwritten.
+# Made by tria.production.pg_backup_schedule; changes are overwritten.
 [Unit]
 Description=Schedule of the backup of the database {dbname}
 
@@ -83,7 +90,7 @@ WantedBy=timers.target
 """
 
 _CRON = """\
-# Made by tria.production.pg_backup; changes are overwritten.
+# Made by tria.production.pg_backup_schedule; changes are overwritten.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 {cron} root {command} >/dev/null
 """
@@ -145,10 +152,10 @@ class Places:
 def ensure(params: dict[str, t.Any], check_mode: bool = False, places: Places | None = None) -> dict[str, t.Any]:
     """Has the schedule that the module's `params` say; returns the module's result. Raises `ProductionError`."""
     guard.require_makeable(params)
-    places = places or Places(params["schedule"]["name"])
+    places = places or Places(params["name"])
     with _told():
         settings = _settings(params, places)
-        desired = _files(settings, params["schedule"]["delay"], places)
+        desired = _files(settings, params["delay"], places)
         written = [path for path, (content, mode) in desired.items() if _differs(path, content, mode)]
         linked = os.path.islink(places.fact) and os.readlink(places.fact) == places.program
         beside, wanted = _beside(places), _paths_beside(settings, places)
@@ -176,9 +183,9 @@ def ensure(params: dict[str, t.Any], check_mode: bool = False, places: Places | 
     }
 
 
-def remove(params: dict[str, t.Any], check_mode: bool = False, places: Places | None = None) -> dict[str, t.Any]:
+def remove(name: str, check_mode: bool = False, places: Places | None = None) -> dict[str, t.Any]:
     """Has no schedule of that name; the backups stay. Returns the module's result. Raises `ProductionError`."""
-    places = places or Places(params["schedule"]["name"])
+    places = places or Places(name)
     _require_name(places.name)
     with _told():
         present = [path for path in places.all if os.path.lexists(path)] + _beside(places)
@@ -198,22 +205,21 @@ def remove(params: dict[str, t.Any], check_mode: bool = False, places: Places | 
 
 def _settings(params: dict[str, t.Any], places: Places) -> dict[str, t.Any]:
     """What the program gets. Of calendar and cron, the one that this host goes by."""
-    schedule = params["schedule"]
     _require_name(places.name)
-    if schedule["delay"] < 0:
-        raise ProductionError("schedule.delay", f"is {schedule['delay']}.", "Give it seconds, 0 for none.")
+    if params["delay"] < 0:
+        raise ProductionError("delay", f"is {params['delay']}.", "Give it seconds, 0 for none.")
     used = "calendar" if places.has_systemd else "cron"
-    if not schedule[used]:
+    if not params[used]:
         has = "has systemd" if places.has_systemd else "has no systemd"
-        raise ProductionError(f"schedule.{used}", f"is not set, and this host {has}.", f"Set it: schedule.{used}.")
-    _require_time(used, schedule[used], places)
-    options = {key: value for key, value in params.items() if key not in ("schedule", "state")}
+        raise ProductionError(used, f"is not set, and this host {has}.", f"Set {used}.")
+    _require_time(used, params[used], places)
+    options = {name: params[name] for name in spec.MAKING}
     options["dest"] = os.path.abspath(options["dest"])
     return {
         "name": places.name,
-        "calendar": schedule["calendar"] if used == "calendar" else None,
-        "cron": schedule["cron"] if used == "cron" else None,
-        "metrics": schedule["metrics"] or None,
+        "calendar": params["calendar"] if used == "calendar" else None,
+        "cron": params["cron"] if used == "cron" else None,
+        "metrics": params["metrics"] or None,
         "options": options,
     }
 
@@ -221,23 +227,23 @@ def _settings(params: dict[str, t.Any], places: Places) -> dict[str, t.Any]:
 def _require_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         remedy = "Use letters, digits, _ and -, 64 of them at most, a letter or digit first."
-        raise ProductionError("schedule.name", f"{name!r} is no name for a unit.", remedy)
+        raise ProductionError("name", f"{name!r} is no name for a unit.", remedy)
 
 
 def _require_time(used: str, expression: str, places: Places) -> None:
     """What cannot be read would never run: systemd and cron say so in their logs only."""
     remedy = "See: man systemd.time, for example *-*-* 03:10:00." if used == "calendar" else "See: man 5 crontab."
     if "\n" in expression:
-        raise ProductionError(f"schedule.{used}", "has more than one line.", remedy)
+        raise ProductionError(used, "has more than one line.", remedy)
     if used == "calendar":
         done = _run(["systemd-analyze", "calendar", expression])
         if done.returncode:
-            raise ProductionError("schedule.calendar", " ".join(done.stderr.split()), remedy)
+            raise ProductionError("calendar", " ".join(done.stderr.split()), remedy)
         return
     try:
         cron.Cron(expression)
     except ValueError as exc:
-        raise ProductionError("schedule.cron", f"{expression!r}: {exc}.", remedy) from exc
+        raise ProductionError("cron", f"{expression!r}: {exc}.", remedy) from exc
     if not os.path.isdir(places.crontabs):
         raise ProductionError(places.crontabs, "does not exist: this host has no cron.", "Install cron.")
 

@@ -269,7 +269,10 @@ def literal(text: str) -> str:
 def _remedy(stderr: str, status: int) -> str:
     known = {
         "No space left on device": "Free disk space where the server keeps its files.",
-        "password authentication failed": "Check login_user and login_password.",
+        "password authentication failed": (
+            "Check login_user and login_password. The image's environment counts once only: a database keeps the"
+            " passwords that its volume was made with."
+        ),
         "no password supplied": "Set login_password.",
         "ERROR:  role": "Create the role, or restore a backup that was made with globals.",
         "is not available": "Install that extension where the server runs.",

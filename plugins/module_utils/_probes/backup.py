@@ -45,7 +45,7 @@ SPEC: dict[str, t.Any] = {
     }
 }
 
-_MAKE = "Make one with tria.production.pg_backup, and have it made on a schedule (state: scheduled)."
+_MAKE = "Make one with tria.production.pg_backup, and have more made with tria.production.pg_backup_schedule."
 
 
 def probe(options: dict[str, t.Any], _attempt: _base.Attempt) -> _base.Outcome:

@@ -160,8 +160,19 @@ def _extract(archive: str, folder: str) -> None:
         with tarfile.open(archive) as tar:
             if hasattr(tarfile, "data_filter"):
                 tar.extractall(folder, filter="data")
-            else:  # Python without PEP 706; the archive is our own
+            else:  # Python without PEP 706, as Debian 12's
+                for member in tar.getmembers():
+                    _require_inside(member)
                 tar.extractall(folder)
     except tarfile.TarError as exc:
         remedy = "Links of a project must stay inside it; a damaged archive is copied again by the next deploy."
         raise ProductionError(archive, f"cannot be unpacked: {exc}.", remedy) from exc
+
+
+def _require_inside(member: tarfile.TarInfo) -> None:
+    """Raises `tarfile.TarError` for a member, or a link's target, that is not below the folder it is extracted to."""
+    reached = [member.name]
+    if member.issym() or member.islnk():
+        reached.append(os.path.join(os.path.dirname(member.name) if member.issym() else "", member.linkname))
+    if any(os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir for path in reached):
+        raise tarfile.ExtractError(f"{member.name} reaches outside")

@@ -12,8 +12,7 @@ import pathlib
 import sys
 import typing as t
 
-import yaml
-from ansible_collections.tria.production.plugins.modules import pg_backup
+from ansible_collections.tria.production.plugins.module_utils._backup import spec
 from benchmarks import peers
 from benchmarks.memory import Watch
 from benchmarks.process import Program
@@ -89,7 +88,7 @@ def ours(verify: str, container: bool) -> Start:
         else:
             where = {"login_host": place.postgres.address}
         options = {"dest": str(place.folder), "dbname": place.dbname, "verify": verify, "globals": False}
-        return module(backup_server.MODULE, {**options, **login, **where}, place)
+        return module(backup_server.BACKUP, {**options, **login, **where}, place)
 
     return start
 
@@ -111,8 +110,7 @@ def shell(line: str) -> Start:
 
 def _levels() -> list[str]:
     """Our levels of verification, the least first."""
-    choices = yaml.safe_load(pg_backup.DOCUMENTATION)["options"]["verify"]["choices"]
-    return sorted(choices, key=["none", "archive", "restore"].index)
+    return sorted(spec.MAKING["verify"]["choices"], key=["none", "archive", "restore"].index)
 
 
 def contenders(ours_only: bool) -> dict[str, Start]:

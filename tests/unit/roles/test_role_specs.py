@@ -113,12 +113,13 @@ def test_the_planned_release_is_the_one_that_is_written():
 def test_a_scheduled_backup_is_made_as_one_of_a_deploy():
     """But for what a deploy alone knows: its release, and whether there has been one."""
 
-    def given(entry_point):
+    def given(entry_point, module):
         tasks = load("database_backup", "tasks", f"{entry_point}.yml")
-        (arguments,) = (task["tria.production.pg_backup"] for task in tasks if "tria.production.pg_backup" in task)
+        (arguments,) = (task[module] for task in tasks if module in task)
         return arguments
 
-    main, schedule = given("main"), given("schedule")
-    of_a_deploy, of_a_schedule = {"when_absent", "label", "pin"}, {"state", "schedule", "label"}
+    main, schedule = given("main", "tria.production.pg_backup"), given("schedule", "tria.production.pg_backup_schedule")
+    of_a_deploy = {"when_absent", "label", "pin"}
+    of_a_schedule = {"name", "calendar", "cron", "delay", "metrics", "label"}
     assert main.keys() - of_a_deploy == schedule.keys() - of_a_schedule
     assert all(main[name] == schedule[name] for name in main.keys() - of_a_deploy)

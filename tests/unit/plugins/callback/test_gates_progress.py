@@ -88,7 +88,7 @@ def test_a_known_task_says_what_it_does_and_on_what(plays: Plays) -> None:
     ("options", "said"), [((), "restoring database"), (("--check",), "verifying a backup of database")]
 )
 def test_a_restore_is_no_backup(plays: Plays, options: tuple[str, ...], said: str) -> None:
-    done = plays.run([sleep(1.5, "pg_backup", state="restored", name="x")], options=options, TRIA_VIEW_PROGRESS="1")
+    done = plays.run([sleep(1.5, "pg_restore", name="x")], options=options, TRIA_VIEW_PROGRESS="1")
     assert f"  … {said}" in [re.sub(STAMP, "", line) for line in words(done.output)]
 
 

@@ -74,7 +74,7 @@ class Plays:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         (folder / "library").mkdir()
-        for name in ("answers", "docker_image_build", "pg_backup"):
+        for name in ("answers", "docker_image_build", "pg_backup", "pg_restore"):
             (folder / "library" / f"{name}.py").write_text(MODULE, encoding="utf-8")
         (folder / "connection_plugins").mkdir()
         for name, broken in (("gone", ""), ("deaf", "cat /tmp/.readiness")):

@@ -15,7 +15,7 @@ import subprocess
 import typing as t
 
 import pytest
-from test_backup_engine import LIST, create, dest, names, tools
+from backup_tools import LIST, create, names
 
 from ansible_collections.tria.production.plugins.module_utils._backup import archive, directory, engine, manifest
 from ansible_collections.tria.production.plugins.module_utils._backup.folder import Draft, remove, sweep
@@ -23,8 +23,6 @@ from ansible_collections.tria.production.plugins.module_utils._backup.manifest i
 from ansible_collections.tria.production.plugins.module_utils._backup.process import Deadline
 from ansible_collections.tria.production.plugins.module_utils._backup.source import Connection, Container, Server
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-__all__ = ["dest", "tools"]  # fixtures
 
 PG_DUMP = """
 for word; do case "$word" in

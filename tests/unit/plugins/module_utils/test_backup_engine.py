@@ -12,80 +12,10 @@ import pathlib
 import typing as t
 
 import pytest
+from backup_tools import LIST, TOOLS, create, names
 
 from ansible_collections.tria.production.plugins.module_utils._backup import engine, reading
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
-
-OPTIONS = {
-    "dbname": "shop",
-    "container": None,
-    "when_absent": "fail",
-    "login_host": "db",
-    "login_port": None,
-    "login_user": "u",
-    "login_password": "s3cret-pw",
-    "compression": "zstd",
-    "compression_level": None,
-    "globals": True,
-    "format": "custom",
-    "jobs": None,
-    "verify": "archive",
-    "verify_restore_up_to": None,
-    "keep_last": 7,
-    "keep_daily": 0,
-    "keep_weekly": 0,
-    "keep_monthly": 0,
-    "keep_min": 1,
-    "keep_labels": [],
-    "keep_labels_in": None,
-    "keep_before": 7,
-    "age_recipients": [],
-    "copies": [],
-    "min_size_ratio": 0.5,
-    "pin": False,
-    "label": None,
-    "timeout": 30.0,
-    "lock_timeout": 5.0,
-}
-LIST = (
-    ";     TOC Entries: 5\\n;     Dumped from database version: 15.1\\n;     Dumped by pg_dump version: 15.2\\n"
-    "215; 1259 16387 TABLE public catalog u\\n"
-)
-TOOLS = {
-    "psql": """case "$*" in *terminate*) echo '{"left": 0}';; *pg_locks*) echo '["catalog (pid 7)"]';;
-        *) echo '{"server_version": "15.1", "database_size_bytes": 1000, "tables": 1, "before": {}}';; esac""",
-    "pg_dump": "head -c 100000 /dev/zero",
-    "pg_dumpall": "echo 'CREATE ROLE a;'; echo '-- PostgreSQL database cluster dump complete'",
-    "pg_restore": f"""case "$*" in *--list*) printf '{LIST}';; *) cat > /dev/null;; esac""",
-}
-
-
-@pytest.fixture
-def tools(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., None]:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-    def make(**scripts: str) -> None:
-        for name, script in scripts.items():
-            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-            (folder / name).chmod(0o755)
-
-    make(**TOOLS)
-    return make
-
-
-@pytest.fixture
-def dest(tmp_path: pathlib.Path) -> pathlib.Path:
-    return tmp_path / "backups"
-
-
-def create(dest: pathlib.Path, check_mode: bool = False, **changes: t.Any) -> dict[str, t.Any]:
-    return engine.create({**OPTIONS, "dest": str(dest), **changes}, check_mode)
-
-
-def names(dest: pathlib.Path) -> list[str]:
-    return sorted(name for name in os.listdir(dest) if name != ".pg_backup.lock") if dest.exists() else []
 
 
 def test_a_backup(tools: t.Any, dest: pathlib.Path) -> None:

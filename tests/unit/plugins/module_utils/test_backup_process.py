@@ -123,3 +123,14 @@ def test_pause_never_sleeps_beyond_the_deadline() -> None:
     process.pause(30, deadline)
     with pytest.raises(TimedOut):
         process.pause(30, deadline)
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_small_pieces_come_together_where_a_pipe_has_room(granted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not granted:
+        monkeypatch.setattr(process, "_F_SETPIPE_SZ", -1)  # a command that no kernel knows
+    pieces: list[bytes] = []
+    code = "import os\nfor i in range(256): os.write(1, bytes([i]) * 32768)"
+    assert process.run(python(code), ENV, Deadline(20), sink=pieces.append) == (0, "")
+    assert b"".join(pieces) == b"".join(bytes([i]) * 32768 for i in range(256))
+    assert (max(map(len, pieces)) > 65536) == granted  # which is what a pipe holds otherwise

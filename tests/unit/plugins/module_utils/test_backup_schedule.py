@@ -18,7 +18,7 @@ import time
 import typing as t
 
 import pytest
-from test_backup_engine import OPTIONS, tools  # noqa: F401
+from backup_tools import OPTIONS
 
 from ansible_collections.tria.production.plugins.module_utils._backup import cron, folder, manifest, record, schedule
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
@@ -34,17 +34,15 @@ class Host:
         (root / "cron.d").mkdir()
 
     def params(self, **options: t.Any) -> dict[str, t.Any]:
-        known = ("calendar", "cron", "delay", "metrics", "name")
-        given = {name: options.pop(name) for name in known if name in options}
         when = {"name": "shop", "calendar": None, "cron": "10 3 * * *", "delay": 0}
-        when = {**when, "metrics": str(self.root / "metrics"), **given}
-        return {**OPTIONS, "state": "scheduled", "dest": str(self.dest), "schedule": when, **options}
+        when["metrics"] = str(self.root / "metrics")
+        return {**OPTIONS, **when, "state": "present", "dest": str(self.dest), **options}
 
     def ensure(self, check_mode: bool = False, **options: t.Any) -> dict[str, t.Any]:
         return schedule.ensure(self.params(**options), check_mode, self.places)
 
     def remove(self, check_mode: bool = False) -> dict[str, t.Any]:
-        return schedule.remove(self.params(), check_mode, self.places)
+        return schedule.remove(self.places.name, check_mode, self.places)
 
     def command(self) -> list[str]:
         """What cron would run."""
@@ -136,10 +134,10 @@ def test_it_is_taken_away(host: Host) -> None:
 @pytest.mark.parametrize(
     ("options", "culprit", "words"),
     [
-        ({"cron": None, "calendar": "daily"}, "schedule.cron", "this host has no systemd"),
-        ({"cron": "61 3 * * *"}, "schedule.cron", "'61' is no minute"),
-        ({"cron": "10 3 * * *\n* * * * * root true"}, "schedule.cron", "more than one line"),
-        ({"delay": -1}, "schedule.delay", "is -1"),
+        ({"cron": None, "calendar": "daily"}, "cron", "this host has no systemd"),
+        ({"cron": "61 3 * * *"}, "cron", "'61' is no minute"),
+        ({"cron": "10 3 * * *\n* * * * * root true"}, "cron", "more than one line"),
+        ({"delay": -1}, "delay", "is -1"),
         ({"keep_last": 0}, "keep_last", "is 0"),
         ({"jobs": 2}, "jobs", "Only format=directory"),
         ({"verify_restore_up_to": "much"}, "verify_restore_up_to", "is not a size"),
@@ -153,9 +151,9 @@ def test_what_would_never_run_is_refused(host: Host, options: dict[str, t.Any], 
 
 
 def test_a_name_that_leads_elsewhere_is_refused(host: Host) -> None:
-    for act in (schedule.ensure, schedule.remove):
+    for act in (lambda: schedule.ensure(host.params(name="../shop")), lambda: schedule.remove("../shop")):
         with pytest.raises(ProductionError, match="no name for a unit"):
-            act(host.params(name="../shop"))
+            act()
 
 
 def test_a_host_without_cron(host: Host) -> None:

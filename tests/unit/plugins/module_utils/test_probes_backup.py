@@ -53,7 +53,7 @@ def test_one_that_is_too_old(tmp_path):
     publish(tmp_path, 30)
     seen = look("backup", dest=str(tmp_path), dbname="shop")
     assert seen.status == "fail" and "30.0 hours old; 26.0 hours are allowed; nothing is scheduled" in seen.message
-    assert "state: scheduled" in seen.remedy
+    assert "tria.production.pg_backup_schedule" in seen.remedy
     assert look("backup", dest=str(tmp_path), dbname="shop", max_age=31).status == "pass"
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
@@ -121,26 +122,47 @@ def test_what_a_killed_run_left_is_swept(project):
     assert project.listing() == ["r1"]
 
 
-def link(target):
+def link(target, kind=tarfile.SYMTYPE):
     info = tarfile.TarInfo("evil")
-    info.type, info.linkname = tarfile.SYMTYPE, target
+    info.type, info.linkname = kind, target
     return info
 
 
-@pytest.mark.parametrize("member", ["../evil", link("/etc/passwd"), link("../../evil")])
-def test_an_archive_that_reaches_outside(project, tmp_path, member):
+@pytest.fixture
+def no_filters(monkeypatch):
+    """A Python without extraction filters, whichever this one is."""
+    if hasattr(tarfile, "data_filter"):
+        extractall = tarfile.TarFile.extractall
+        monkeypatch.delattr(tarfile, "data_filter")
+        trusting = functools.partialmethod(extractall, filter="fully_trusted")
+        monkeypatch.setattr(tarfile.TarFile, "extractall", trusting)
+
+
+OUTSIDE = ["../evil", "web/../../evil", "/evil", link("/etc/passwd"), link("../../evil"), link("../evil", tarfile.LNKTYPE)]
+
+
+def refused(project, tmp_path, member):
     with pytest.raises(ProductionError) as raised:
         project.stage("r1", None, (member, b""))
     assert raised.value.culprit.endswith("source.tar") and "inside" in raised.value.remedy
     assert project.listing() == [] and not (tmp_path / "tria" / "evil").exists()
 
 
-def test_a_python_without_extraction_filters(project, monkeypatch):
-    extractall = tarfile.TarFile.extractall
-    monkeypatch.delattr(tarfile, "data_filter")
-    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda tar, path: extractall(tar, path, filter="fully_trusted"))
-    project.stage("r1")
-    assert os.path.exists(os.path.join(project.releases.path("r1"), "compose.yaml"))
+@pytest.mark.parametrize("member", [each for each in OUTSIDE if each != "/evil"])  # whose slash a filter takes away
+def test_an_archive_that_reaches_outside(project, tmp_path, member):
+    refused(project, tmp_path, member)
+
+
+@pytest.mark.parametrize("member", OUTSIDE)
+def test_an_archive_that_reaches_outside_for_a_python_without_filters(no_filters, project, tmp_path, member):
+    refused(project, tmp_path, member)
+
+
+@pytest.mark.parametrize("member", ["web/x", link("web/main.conf")])
+def test_a_python_without_extraction_filters(no_filters, project, member):
+    project.stage("r1", None, (member, b""))
+    name = getattr(member, "name", member)
+    assert os.path.lexists(os.path.join(project.releases.path("r1"), name))
 
 
 def test_committing(project):

@@ -16,13 +16,16 @@ from ansible_collections.tria.production.plugins.module_utils import _lock
 
 ANNA = {"user": "anna", "host": "laptop", "pid": 4711, "started": "1", "process_space": "laptop"}
 BEN = {"user": "ben", "host": "ci-7", "pid": 815, "started": "2", "process_space": "ci-7"}
+NO_SERVER = {"dest": "/nowhere", "dbname": "none", "login_host": "127.0.0.1", "login_port": 1}
 NOBODY = {"targets": [{"name": "nobody", "tcp": {"port": 1}}]}
 
 
 @pytest.mark.parametrize(
     "name, args",
     [
-        ("pg_backup", {"dest": "/nowhere", "dbname": "none", "login_host": "127.0.0.1", "login_port": 1}),
+        ("pg_backup", NO_SERVER),
+        ("pg_backup_schedule", {**NO_SERVER, "name": "none", "cron": "10 3 * * *"}),
+        ("pg_restore", NO_SERVER),
         ("readiness_wait", NOBODY),
         ("service_health", NOBODY),
         ("debian_image", {"name": "none", "suite": "none"}),
