@@ -59,27 +59,30 @@ def fixture_play(tmp_path):
         ]
         plays = [{"hosts": "localhost", "gather_facts": False, "tasks": play}]
         (tmp_path / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
-        (tmp_path / "ansible.cfg").write_text("[defaults]\nINJECT_FACTS_AS_VARS=false\n", encoding="utf-8")
-        command = [sys.executable, "-m", "ansible", "playbook", "play.yml", "-e", "@vars.json", "-vvvv", "--diff"]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                # not by `environment`: Ansible shows it with the command line
-                **{name: value for plant in PLANTS for name, value in plant.environ.items()},
-                "ANSIBLE_COLLECTIONS_PATH": f"{ROOT / '.build'}",
-                "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-                "ANSIBLE_DISPLAY_TRACEBACK": "always",
-            },
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return len(chosen), done.stdout + done.stderr
+        return len(chosen), _played(tmp_path)
 
     return run
+
+
+def _played(folder):
+    (folder / "ansible.cfg").write_text("[defaults]\nINJECT_FACTS_AS_VARS=false\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "play.yml", "-e", "@vars.json", "-vvvv", "--diff"],
+        cwd=folder,
+        env={
+            **os.environ,
+            # not by `environment`: Ansible shows it with the command line
+            **{name: value for plant in PLANTS for name, value in plant.environ.items()},
+            "ANSIBLE_COLLECTIONS_PATH": f"{ROOT / '.build'}",
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_DISPLAY_TRACEBACK": "always",
+        },
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
 
 
 def test_no_verbosity_shows_a_value(play):

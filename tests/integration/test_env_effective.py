@@ -121,49 +121,15 @@ def test_what_compose_refuses_is_an_error(answers, monkeypatch, name):
     assert not outcome.valid
 
 
+_PIECES = "0 00 1 9 7 12 2020 - - + . _ e E+ e- x 0x 0o 0b : f 2020-1-2 2001-12-14 T t".split()
+_PIECES += [" ", *"1:2:3 21:59:43 .5 Z +01:00 ~ true null".split()]
+
+
 def as_plain_scalars(source, count):
     """Texts that look like numbers and times, as far as YAML reads them as one plain scalar."""
-    pieces = [
-        "0",
-        "00",
-        "1",
-        "9",
-        "7",
-        "12",
-        "2020",
-        "-",
-        "-",
-        "+",
-        ".",
-        "_",
-        "e",
-        "E+",
-        "e-",
-        "x",
-        "0x",
-        "0o",
-        "0b",
-        ":",
-    ]
-    pieces += [
-        "f",
-        "2020-1-2",
-        "2001-12-14",
-        "T",
-        "t",
-        " ",
-        "1:2:3",
-        "21:59:43",
-        ".5",
-        "Z",
-        "+01:00",
-        "~",
-        "true",
-        "null",
-    ]
     found = set()
     while len(found) < count:
-        text = "".join(source.choices(pieces, k=source.randrange(1, 7))).strip()
+        text = "".join(source.choices(_PIECES, k=source.randrange(1, 7))).strip()
         if text and ": " not in text and not text.endswith(":") and not text.startswith("- ") and text != "-":
             found.add(text)
     return sorted(found)
@@ -186,49 +152,38 @@ def test_generated_scalars_are_what_compose_makes_of_them(tmp_path, monkeypatch)
     ]
 
 
+_VARIABLES = ["A", "B", "C", "DOT", "KEY", "OUTSIDE", "BOTH", "NOPE"]
+_VALUES = ["x", "", " y ", "$A", "${B}", "${C:-$A}", "${NOPE-d}", "$$A", "a'b", '"q"', "${BOTH:+p}", "#z", "p$w"]
+_VALUES += ["${DOT}\n"]
+
+
+def a_service(source, paths):
+    """Some of the names and files, in every form that Compose knows."""
+    pairs = {
+        source.choice(_VARIABLES): source.choice([*_VALUES, None, 1, 1.5, True]) for _pair in range(source.randrange(5))
+    }
+    listed = [name if value is None else f"{name}={value}" for name, value in pairs.items()]
+    chosen = [
+        source.choice([path, {"path": path, "required": False}, {"path": "gone.env", "required": False}])
+        for path in source.sample(paths, k=source.randrange(4))
+    ]
+    return {"environment": source.choice([pairs, listed]), "env_file": chosen}
+
+
 def generated(source):
     """A project of many services that share env files and names, in two files."""
-    names = ["A", "B", "C", "DOT", "KEY", "OUTSIDE", "BOTH", "NOPE"]
-    values = [
-        "x",
-        "",
-        " y ",
-        "$A",
-        "${B}",
-        "${C:-$A}",
-        "${NOPE-d}",
-        "$$A",
-        "a'b",
-        '"q"',
-        "${BOTH:+p}",
-        "#z",
-        "p$w",
-        "${DOT}\n",
-    ]
     files = {".env": env_projects.DOT + "A=of env\n"}
     while len(files) < 12:
         lines = [
-            f"{source.choice(names)}={''.join(source.choices(values, k=2))}" for _line in range(source.randrange(5))
+            f"{source.choice(_VARIABLES)}={''.join(source.choices(_VALUES, k=2))}" for _line in range(source.randrange(5))
         ]
-        lines += source.sample(names, k=source.randrange(3))
+        lines += source.sample(_VARIABLES, k=source.randrange(3))
         text = "".join(f"{line}\n" for line in lines)
         if not parser.parse(text).failed:
             files[f"{len(files)}.env"] = text
     paths = [path for path in files if path != ".env"] + [".env", "./1.env"]
-
-    def service():
-        pairs = {
-            source.choice(names): source.choice([*values, None, 1, 1.5, True]) for _pair in range(source.randrange(5))
-        }
-        listed = [name if value is None else f"{name}={value}" for name, value in pairs.items()]
-        chosen = [
-            source.choice([path, {"path": path, "required": False}, {"path": "gone.env", "required": False}])
-            for path in source.sample(paths, k=source.randrange(4))
-        ]
-        return {"environment": source.choice([pairs, listed]), "env_file": chosen}
-
     for number in (1, 2):
-        services = {f"s{one}": {"image": "x", **service()} for one in range(150)}
+        services = {f"s{one}": {"image": "x", **a_service(source, paths)} for one in range(150)}
         for one in range(75, 150):
             services[f"s{one}"]["extends"] = {"service": f"s{source.randrange(one)}"}
         files[f"{number}.yaml"] = json.dumps({"services": services})
