@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import hypothesis
 from hypothesis import configuration
@@ -86,7 +90,17 @@ _mutants = st.builds(
 
 
 def texts(count: int, seed: int) -> list[str]:
-    """That many env files, always the same ones for a seed; most are such as Compose accepts."""
+    """That many env files, always the same ones for a seed; most are such as Compose accepts.
+
+    They are made in a process of their own: hypothesis also tries constants of whatever modules are loaded.
+    """
+    command = [sys.executable, __file__, str(count), str(seed)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def _made(count: int, seed: int) -> list[str]:
     found: dict[str, None] = {}
     turn = 0
     while len(found) < count:
@@ -109,3 +123,7 @@ def _collect(found: dict[str, None], most: int, seed: str) -> None:
         found[text] = None
 
     collect()
+
+
+if __name__ == "__main__":
+    json.dump(_made(*map(int, sys.argv[1:])), sys.stdout)
