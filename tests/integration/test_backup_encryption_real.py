@@ -106,8 +106,9 @@ def test_nothing_is_ever_on_the_disk_unencrypted(
 ) -> None:
     """A watcher looks at every file of the folder while the backup is made."""
     process = start(tmp_path, server, dest, age_recipients=[identity.recipient], compression="none")
-    seen = set()
-    while process.poll() is None:
+    seen, over = set(), False
+    while not over:
+        over = process.poll() is not None  # and one more look then
         for name in glob.glob(str(dest / "*")) + partials(dest):
             try:
                 data = pathlib.Path(name).read_bytes()
