@@ -20,6 +20,7 @@ LIBRARIES = {
     "docker": ("docker", "python3-docker"),
     "psycopg2": ("psycopg2-binary", "python3-psycopg2"),
     "urllib3": ("urllib3", "python3-urllib3"),
+    "yaml": ("PyYAML", "python3-yaml"),
     "zstandard": ("zstandard", "python3-zstandard"),
 }
 

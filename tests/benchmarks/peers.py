@@ -9,18 +9,19 @@ from __future__ import annotations
 import pathlib
 import shutil
 import subprocess
+import sys
 
 from ansible_collections.tria.production.plugins.module_utils import _apt
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_FOLDER = _ROOT / ".build" / "peers"
+FOLDER = _ROOT / ".build" / "peers"
 _NEWER = "trixie"  # Debian 13, the first release with goss
 _WAIT_ON, _WAIT_ON_FOR_OLD_NODE = "wait-on@9.5.1", "wait-on@8.0.5"  # from 9 on it needs Node.js 20
 
 
 def debian(program: str) -> str:
     """The path of a program from the Debian package of that name, fetched once and unpacked without installing it."""
-    path = _FOLDER / "root" / "usr" / "bin" / program
+    path = FOLDER / "root" / "usr" / "bin" / program
     if not path.exists():
         _unpack(program)
     return str(path)
@@ -39,13 +40,30 @@ def installed(program: str, package: str) -> str:
 
 def wait_on() -> str:
     """The path of npm's wait-on; Node.js itself is installed where it is missing."""
-    path = _FOLDER / "node_modules" / ".bin" / "wait-on"
-    if not path.exists():
-        installed("npm", "npm")  # and with it Node.js
-        version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-        package = _WAIT_ON if int(version.lstrip("v").split(".")[0]) >= 20 else _WAIT_ON_FOR_OLD_NODE
-        _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(_FOLDER), package)
-    return str(path)
+    installed("npm", "npm")  # and with it Node.js
+    version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
+    package = _WAIT_ON if int(version.lstrip("v").split(".")[0]) >= 20 else _WAIT_ON_FOR_OLD_NODE
+    return str(node(FOLDER, package) / ".bin" / "wait-on")
+
+
+def node(folder: pathlib.Path, *packages: str) -> pathlib.Path:
+    """The `node_modules` of `folder` with npm's `packages` (name@version) in it; Node.js is installed where missing."""
+    installed("npm", "npm")
+    modules = folder / "node_modules"
+    if not all((modules / package.rpartition("@")[0]).exists() for package in packages):
+        _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *packages)
+    return modules
+
+
+def python(folder: pathlib.Path, *packages: str) -> str:
+    """The Python of a virtual environment in `folder`, which has `packages` (name==version) in it."""
+    wanted, done = "\n".join(packages), folder / ".installed"
+    program = folder / "bin" / "python"
+    if not done.exists() or done.read_text(encoding="utf-8") != wanted:
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+        done.write_text(wanted, encoding="utf-8")
+    return str(program)
 
 
 def _unpack(package: str) -> None:
@@ -53,7 +71,7 @@ def _unpack(package: str) -> None:
     archives = _apt.sources()
     if not archives:
         raise RuntimeError("apt's sources name no archive of this release to take the peers from")
-    apt = _FOLDER / "apt"
+    apt = FOLDER / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     newer = {**archives[0], "suite": _NEWER}
@@ -68,7 +86,7 @@ def _unpack(package: str) -> None:
     _run("apt-get", *settings, "update", "-qq")
     _run("apt-get", *settings, "download", "-qq", package, cwd=apt)
     found = next(apt.glob(f"{package}_*.deb"))
-    _run("dpkg-deb", "--extract", str(found), str(_FOLDER / "root"))
+    _run("dpkg-deb", "--extract", str(found), str(FOLDER / "root"))
 
 
 def _run(*argv: str, cwd: pathlib.Path | None = None) -> None:

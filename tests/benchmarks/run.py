@@ -16,9 +16,10 @@ sys.path[:0] = [str(_ROOT / "tests"), str(_ROOT / ".build")]
 from benchmarks import suites  # noqa: E402  (found through the path above)
 from benchmarks.backup import suite as backup  # noqa: E402
 from benchmarks.deploy import suite as deploy  # noqa: E402
+from benchmarks.env import suite as env  # noqa: E402
 from benchmarks.readiness import suite as readiness  # noqa: E402
 
-SUITES = {"readiness": readiness.run, "deploy": deploy.run, "backup": backup.run}
+SUITES = {"readiness": readiness.run, "deploy": deploy.run, "backup": backup.run, "env": env.run}
 
 
 def main() -> None:

@@ -115,6 +115,18 @@ def test_a_bad_one_stops_the_play_and_is_shown_nowhere(play, tmp_path, variables
     assert not (tmp_path / "out.env").exists()
 
 
+def test_the_compose_project_takes_part(play, tmp_path):
+    text = "services: {web: {image: 'x:${TAG}', environment: [DATABASE_URL, SECRET_KEY, DEBUG, 'TAX_RATE=$TAX_RATE']}}"
+    (tmp_path / "compose.yaml").write_text(text, encoding="utf-8")
+    compose = {"files": [str(tmp_path / "compose.yaml")]}
+    status, output = play(GOOD, environment_compose=compose)
+    assert status == 0 and "[WARNING]: env_validate: 1 warning in content" in output and CANARY not in output
+    assert "compose_unset" in output
+    (tmp_path / "compose.yaml").write_text(text.replace("TAG", "TAG:?"), encoding="utf-8")
+    status, output = play(GOOD, environment_compose=compose, ansible_become=True)
+    assert status != 0 and "compose_reference" in output and CANARY not in output
+
+
 def test_what_an_inventory_says_wins_over_the_schema_file(play):
     status, output = play(GOOD, environment_schema={"variables": {"SECRET_KEY": {"min_length": 99}}})
     assert status != 0 and "min_length: shorter than 99 characters" in output

@@ -4,8 +4,17 @@
 
 """Environment files: what Docker Compose reads in them, and whether that is what a schema asks for.
 
-Plain Python without Ansible and without libraries; private to the collection. From the bottom up: `interpolation` and
-`parser` read as Compose does, `writer` writes what it reads back, `schema` is the vocabulary, `rules` names every
-finding there is, `urls`, `placeholders`, `values` and `relations` look at values, `sources` reads files, `engine` puts
-it together. Nothing in here ever puts a value, or a part of one, into a finding, a message or an exception.
+Plain Python without Ansible and without libraries, but for PyYAML where YAML is read; private to the collection. From the
+bottom up:
+
+- `interpolation` and `parser` read as Compose does, `writer` writes what it reads back; `sources` reads files.
+- `kinds` are the types of values, `vocabulary` the words of a schema, `schema` checks one, which `schema_file` reads.
+- `rules` has every finding there is; `names` says which names may be shown.
+- `urls`, `placeholders`, `secrets`, `vendors`, `carried` and `values` look at one value, `relations` at several;
+  `known_values` are those of example files, `custody` is about who else has a file.
+- `compose_yaml` and `compose_project` read Compose files into `compose_model`; `effective` says what each service gets.
+- `inputs` understands the options of the module, `engine` puts it together, `outcome` is what was found; `example` is
+  the file that shows an environment without its secrets.
+
+Nothing in here ever puts a value, or a part of one, into a finding, a message or an exception.
 """

@@ -5,20 +5,30 @@
 r"""Env files read exactly as Docker Compose reads them (compose-go's dotenv dialect). Private to the collection.
 
     file       = [ BOM ] { gap statement }
-    gap        = { white space | "#" … to the end of the line }
-    statement  = [ "export" white space ] name ( "=" | ":" ) { space } value   a value
-               | [ "export" white space ] name "\n"                            the process environment's value, if any
-               | text of name characters at the end of the file                a value without a name
-    name       = letters, digits, "_", ".", "-", "[", "]"; spaces at its end are dropped, within it an error
-    value      = "'" … "'"     literal; only \' is an escape; may span lines
-               | '"' … '"'     \a \b \f \n \r \t \v \\ \" \$ and \0ooo are escapes; then substituted; may span lines
-               | the rest of the line up to " #", its end trimmed, substituted
+    gap        = { white | "#" … to the end of the line }
+    statement  = [ export ] name ( "=" | ":" ) { blank } value        a value
+               | [ export ] [ name ] line-end                         the process environment's value, if there is any
+               | [ export ] text of name characters, end of file      a value without a name: an error
+    export     = "export" ( tab | line end | form feed | "\r" | " " ) { blank }
+    name       = { letter | digit | "_" | "." | "-" | "[" | "]" | blank }     of any script
+                 blanks at its end are dropped, a space within it is an error (another blank is part of the name)
+    value      = "'" { character | "\'" } "'"         literal; may span lines
+               | '"' { character | escape } '"'       escapes are replaced, then references; may span lines
+               | the rest of the line up to " #"      white at its end is dropped, then references are replaced
+    escape     = "\" ( "a" | "b" | "f" | "n" | "r" | "t" | "v" | "\" | '"' | "$" )
+               | "\0" three octal digits, at most 377     of other digits only the 0 is dropped
+                 before any other character the backslash stays, and behind "\" "$" begins no reference
+    blank      = tab | "\v" | "\f" | "\r" | " " | U+0085 | U+00A0
+    line end   = "\n" alone: of "\r\n" the "\r" is a blank, and a "\r" by itself ends nothing
+    white      = blank | line end | U+1680 | U+2000 … U+200A | U+2028 | U+2029 | U+202F | U+205F | U+3000
 
-Nothing has to separate a closing quote from what follows: `A="x"B=1` holds two statements. Of statements with the same
-name the last wins; a reference sees the process environment and earlier files first, then earlier lines.
+References are those of `interpolation`. They see the process environment and earlier files first, then earlier lines; a
+name alone on its line sees no earlier line. Nothing has to separate a closing quote from what follows: `A="x"B=1` holds
+two statements. Of statements with the same name the last wins, and one that sets nothing leaves the earlier one.
 
 Compose stops at the first error. This parser notes it and goes on with the next line, so that one run shows all; the
-values are Compose's only when there is no error.
+values are Compose's only when there is no error. A value without a name is an error here, because no process can be
+given one: Compose reads it, and fails later.
 """
 
 from __future__ import annotations
@@ -28,6 +38,7 @@ import re
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env.interpolation import (
+    LONGEST,
     InterpolationError,
     Lookup,
     substitute,
@@ -40,16 +51,17 @@ _SPACES = (
     "".join(chr(c) for c in (*range(0x2000, 0x200B), 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)) + _INLINE + "\n"
 )
 
-_GAP = re.compile(rf"(?:[{_SPACE}]+|#[^\n]*)*")
+_BLANK = re.compile(f"[{_SPACE}]*")
 _INDENT = re.compile(f"[{_INLINE}]*")
 _EXPORT = re.compile(r"export(?=[\t\n\f\r ])")
 _NAME = re.compile(rf"[\w.\-\[\]{_INLINE}]*")
 _LINE = re.compile(r"[^\n]*")
-_SINGLE = re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
-_DOUBLE = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:[abfnrtv$"\\]|0[0-9]{0,3})')
 _TAIL = re.compile(rf"[{_INLINE}]*(?:#|\n|\Z)")
+
+_MOST_SUBSTITUTED = 4 * LONGEST  # characters of all values with references together
+_MOST_ERRORS, _MOST_NOTES = 1000, 100000  # in a file; one with more is no env file
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
 
@@ -102,12 +114,22 @@ class _Parser:
         self._document = Document()
         self._line, self._counted = 1, 0
         self._after_quote = False
+        self._errors = self._substituted = 0
 
     def run(self) -> Document:
-        position = self._skip(_GAP, 0)
+        position = self._gap(0)
         while position < len(self._text):
-            position = self._skip(_GAP, self._statement(position))
+            if self._errors >= _MOST_ERRORS or len(self._document.notes) >= _MOST_NOTES:
+                self._error(self._line_at(position), "", "after so many findings the rest was not read")
+                break
+            position = self._gap(self._statement(position))
         return self._document
+
+    def _gap(self, position: int) -> int:
+        position = self._skip(_BLANK, position)
+        while self._text.startswith("#", position):
+            position = self._skip(_BLANK, self._skip(_LINE, position))
+        return position
 
     def _statement(self, start: int) -> int:
         """Read the statement at `start`, give where the next may begin."""
@@ -145,21 +167,22 @@ class _Parser:
         return self._value("", line, self._skip(_INDENT, begin), False)
 
     def _value(self, name: str, line: int, start: int, after_quote: bool) -> int:
-        quote = self._text[start : start + 1]
-        if quote not in ("'", '"') or not quote:
+        if not self._text.startswith(("'", '"'), start):
             return self._unquoted(name, line, start, after_quote)
-        match = (_SINGLE if quote == "'" else _DOUBLE).match(self._text, start)
-        if match is None:
+        quote, closing = self._text[start], _closing_quote(self._text, start)
+        if closing < 0:
             self._error(line, name, "the closing quote is missing")
             return self._skip(_LINE, start)
-        value = _PAIR.sub(lambda pair: pair[1] if pair[1] == quote else pair[0], match[1])
+        value = self._text[start + 1 : closing]
+        if "\\" in value:
+            value = _PAIR.sub(lambda pair: pair[1] if pair[1] == quote else pair[0], value)
         if quote == '"':
             value = self._expand(name, line, _ESCAPE.sub(_unescape, value))
         self._keep(Entry(name, value, line, after_quote=after_quote))
-        if not _TAIL.match(self._text, match.end()):
+        if not _TAIL.match(self._text, closing + 1):
             self._after_quote = True
-            self._note("text_after_quote", self._line_at(match.end()), name)
-        return match.end()
+            self._note("text_after_quote", self._line_at(closing), name)
+        return closing + 1
 
     def _unquoted(self, name: str, line: int, start: int, after_quote: bool) -> int:
         end = self._skip(_LINE, start)
@@ -177,12 +200,16 @@ class _Parser:
             return template
         unset: list[str] = []
         try:
-            return substitute(template, self._known, unset)
+            value = substitute(template, self._known, unset)
+            self._substituted += len(value)
+            if self._substituted > _MOST_SUBSTITUTED:
+                raise InterpolationError("the references of the file make it longer than any environment can hold")
+            return value
         except InterpolationError as exc:
             self._error(line, name, exc.cause, "interpolation")
             return ""
         finally:
-            for reference in unset:
+            for reference in dict.fromkeys(unset):
                 self._note("unset_reference", line, name, reference=reference)
 
     def _known(self, name: str) -> str | None:
@@ -199,6 +226,7 @@ class _Parser:
 
     def _error(self, line: int, name: str, cause: str, rule: str = "syntax") -> None:
         self._document.failed = True
+        self._errors += 1
         if name:
             self._document.broken[name] = line
         self._note(rule, line, name, cause)
@@ -216,6 +244,19 @@ class _Parser:
 
     def _column(self, position: int) -> int:
         return position - self._text.rfind("\n", 0, position)
+
+
+def _closing_quote(text: str, start: int) -> int:
+    """Where the quote at `start` is closed, or -1: a quote behind an odd number of backslashes closes nothing."""
+    end = text.find(text[start], start + 1)
+    while end >= 0:
+        begin = end
+        while begin > start + 1 and text[begin - 1] == "\\":
+            begin -= 1
+        if (end - begin) % 2 == 0:
+            break
+        end = text.find(text[start], end + 1)
+    return end
 
 
 def _unescape(match: re.Match[str]) -> str:

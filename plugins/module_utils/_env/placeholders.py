@@ -6,7 +6,7 @@
 
 A threshold of entropy fails both ways: it refuses one in five of `openssl rand -hex 16` and passes
 `CHANGE_THIS_TO_A_RANDOM_SECRET_KEY_32`. So this looks for what placeholders are made of: words that people put at the
-beginning or the end, templates, repetition and sequences. What random generators yield has none of these.
+beginning or the end, and templates. What random generators yield has none of these.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ _EXAMPLE_WORDS = frozenset(
     """.split()
 )
 _WORD = re.compile(r"[A-Za-z]+")
-_SHORTEST = 6  # below it, repetition and sequence say nothing that the length does not
-_KEYBOARD = "qwertyuiop asdfghjkl zxcvbnm"
 
 
 def placeholder(text: str, secret: bool) -> str | None:
@@ -53,21 +51,13 @@ def placeholder(text: str, secret: bool) -> str | None:
         return "still holds a placeholder"
     if _FILLER.match(text):
         return "consists of filler characters"
-    return _weak(text) if secret else None
+    return example_words(text) if secret else None
 
 
-def _weak(text: str) -> str | None:
-    if _SPOKEN.match(text) or _example_share(text) >= 2 / 3:
-        return "consists of words that examples are made of"
-    if len(text) < _SHORTEST:
-        return "repeats one character" if len(text) > 2 and len(set(text)) == 1 else None
-    if len(set(text)) <= (3 if len(text) >= 16 else 2):
-        return "repeats very few characters"
-    if _period(text) * 2 <= len(text):
-        return "repeats itself"
-    if _steps(text) * 5 >= (len(text) - 1) * 4:
-        return "is a sequence of neighbouring characters"
-    return None
+def example_words(text: str) -> str | None:
+    """As `placeholder`, for what only a secret must not be made of."""
+    spoken = _SPOKEN.match(text) or _example_share(text) >= 2 / 3
+    return "consists of words that examples are made of" if spoken else None
 
 
 def _example_share(text: str) -> float:
@@ -78,25 +68,3 @@ def _example_share(text: str) -> float:
     if letters * 2 < sum(map(str.isalnum, text)):
         return 0.0
     return sum(len(word) for word in words if word.lower() in _EXAMPLE_WORDS) / letters if letters else 0.0
-
-
-def _period(text: str) -> int:
-    """The length of the shortest piece that `text` is made of by repetition, a last one possibly cut short."""
-    borders = [0] * len(text)
-    length = 0
-    for index in range(1, len(text)):
-        while length and text[index] != text[length]:
-            length = borders[length - 1]
-        if text[index] == text[length]:
-            length += 1
-        borders[index] = length
-    return len(text) - borders[-1]
-
-
-def _steps(text: str) -> int:
-    """How many characters follow their neighbour: in the alphabet, among the digits, or on a keyboard."""
-    pairs = list(zip(text.lower(), text.lower()[1:]))
-    steps = [ord(second) - ord(first) for first, second in pairs]
-    up = sum(first + second in ("90", "za", "9a") for first, second in pairs)
-    down = sum(first + second in ("09", "az", "a9") for first, second in pairs)
-    return max(steps.count(1) + up, steps.count(-1) + down, sum(first + second in _KEYBOARD for first, second in pairs))

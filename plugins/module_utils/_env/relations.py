@@ -13,11 +13,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import urls
-from ansible_collections.tria.production.plugins.module_utils._env.schema import Condition, Schema, Variable
-from ansible_collections.tria.production.plugins.module_utils._env.values import boolean
+from ansible_collections.tria.production.plugins.module_utils._env.kinds import boolean
+from ansible_collections.tria.production.plugins.module_utils._env.schema import Condition, Schema
+from ansible_collections.tria.production.plugins.module_utils._env.vocabulary import Variable
 
 Violation = t.Tuple[str, str, str]
 Settings = t.Mapping[str, str]
+
+_MOST = 10  # names in a message
 
 
 def violations(schema: Schema, settings: Settings, unknown: t.Container[str] = ()) -> t.Iterator[Violation]:
@@ -25,6 +28,10 @@ def violations(schema: Schema, settings: Settings, unknown: t.Container[str] = (
     yield from _groups(schema, settings, unknown)
     for condition in schema.required_if:
         yield from _condition(schema, condition, settings, unknown)
+    for name, names in schema.required_by:
+        for other in names if name in settings or name in unknown else ():
+            if other not in settings and other not in unknown:
+                yield "required_by", other, f"not set, and {name}, which is set, requires it"
     for group in schema.consistent:
         yield from _consistent(group, settings)
     yield from _shared_secrets(schema, settings)
@@ -38,14 +45,19 @@ def _groups(schema: Schema, settings: Settings, unknown: t.Container[str]) -> t.
         present = [name for name in group if is_set(name)]
         for name in group if present else ():
             if not is_set(name):
-                yield "required_together", name, f"not set, but {', '.join(present)} of its group"
+                yield "required_together", name, f"not set, but {_listed(present)} of its group"
     for group in schema.required_one_of:
         if not any(map(is_set, group)):
-            yield "required_one_of", group[0], f"none of {', '.join(group)} is set"
+            yield "required_one_of", group[0], f"none of {_listed(group)} is set"
     for group in schema.mutually_exclusive:
         present = [name for name in group if is_set(name)]
         for name in present[1:]:
             yield "mutually_exclusive", name, f"set together with {present[0]}"
+
+
+def _listed(names: t.Sequence[str]) -> str:
+    """The first of them: a group of thousands has a message for each."""
+    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
 def _condition(
@@ -58,7 +70,7 @@ def _condition(
     missing = [name for name in condition.names if name not in settings and name not in unknown]
     if condition.one_of:
         if len(missing) == len(condition.names):
-            yield "required_if", missing[0], f"none of {', '.join(missing)} is set, which {condition.key} asks for"
+            yield "required_if", missing[0], f"none of {_listed(missing)} is set, which {condition.key} asks for"
         return
     for name in missing:
         yield "required_if", name, f"not set, and {condition.key} as it is set requires it"

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 
-LARGEST = 32 * 1024 * 1024  # bytes; far above what any process environment can hold
+LARGEST = 8 * 1024 * 1024  # bytes; Linux gives no process more than 6 MiB for its environment
 
 
 @dataclasses.dataclass
@@ -24,38 +25,44 @@ class Source:
 
 def from_content(content: str) -> Source:
     """The text of a file that is not written yet."""
-    source = Source("content", content)
+    source = Source("content")
     try:
-        content.encode("utf-8")
+        if len(content.encode("utf-8")) > LARGEST:
+            source.problems.append(("file_too_large", 0))
+        else:
+            source.text = content
     except UnicodeEncodeError as exc:
-        source.text = None
         source.problems.append(("encoding", content.count("\n", 0, exc.start) + 1))
     return source
 
 
 def from_file(path: str) -> Source:
-    """Read one file, whatever it turns out to be; waits on no pipe and reads no device."""
+    """Read one file, whatever it turns out to be; waits on no pipe and opens no device."""
     source = Source(path)
     try:
-        # a pipe without a writer would block the open
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            source.problems.append(("file_kind", 0))
+            return source
+        # it may be a pipe by now, and one without a writer would block the open
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        source.problems.append(("file_missing", 0))
-    except OSError:
-        source.problems.append(("file_kind" if _is_special(path) else "file_unreadable", 0))
-    else:
         try:
             _read(source, descriptor)
         finally:
             os.close(descriptor)
+    except OSError as exc:
+        source.problems.append((_cause(path, exc), 0))
+    except ValueError:  # no file has a name with a NUL in it
+        source.problems.append(("file_missing", 0))
     return source
 
 
-def _is_special(path: str) -> bool:
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        return False
+def _cause(path: str, exc: OSError) -> str:
+    """The rule for a file that could not be opened or read."""
+    if exc.errno == errno.ELOOP:
+        return "file_link"
+    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "file_link" if os.path.islink(path) else "file_missing"
+    return "file_unreadable"
 
 
 def _read(source: Source, descriptor: int) -> None:
@@ -65,12 +72,22 @@ def _read(source: Source, descriptor: int) -> None:
         return
     if stat.S_IMODE(status.st_mode) & 0o077:
         source.problems.append(("file_mode", 0))
-    with os.fdopen(descriptor, "rb", closefd=False) as stream:
-        data = stream.read(LARGEST + 1)
-    if len(data) > LARGEST:
+    data = _content(descriptor) if status.st_size <= LARGEST else None
+    if data is None:
         source.problems.append(("file_too_large", 0))
         return
     try:
         source.text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
         source.problems.append(("encoding", data.count(b"\n", 0, exc.start) + 1))
+
+
+def _content(descriptor: int) -> bytes | None:
+    """All that the file holds, or None if that is more than `LARGEST`, whatever size it was said to have."""
+    chunks, room = [], LARGEST + 1
+    chunk = os.read(descriptor, room)
+    while chunk:
+        chunks.append(chunk)
+        room -= len(chunk)
+        chunk = os.read(descriptor, room) if room else b""
+    return b"".join(chunks) if room else None

@@ -4,7 +4,7 @@
 
 """Area host: the machine below the stack. Private to the collection.
 
-Programs are asked only where files do not tell: sshd, apt, git and iptables, with a time limit, and only to read.
+Programs are asked only where files do not tell: sshd, apt and iptables, with a time limit, and only to read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils import _host, _ports
+from ansible_collections.tria.production.plugins.module_utils import _git, _host, _ports
 from ansible_collections.tria.production.plugins.module_utils._backup import manifest
 from ansible_collections.tria.production.plugins.module_utils._releases.store import RECORD
 from ansible_collections.tria.production.plugins.module_utils._security.exposure import is_loopback
@@ -270,19 +270,10 @@ def _group(gid: int) -> str:
 
 
 def _tracked_by_git(path: str) -> bool:
-    folder = os.path.dirname(os.path.abspath(path))
-    parent = folder
-    while not os.path.exists(os.path.join(parent, ".git")):
-        if parent == os.path.dirname(parent):
-            return False
-        parent = os.path.dirname(parent)
-    program = shutil.which("git", path=SEARCH_PATH)
-    if program is None:
-        raise Unseen(f"{parent} is a git repository, and git is not installed to ask it")
-    # safe.directory: a repository of another user is only read
-    name = os.path.basename(path)
-    command = [program, "-c", f"safe.directory={parent}", "-C", folder, "ls-files", "-z", "--", f":(literal){name}"]
-    return bool(_output(command).strip("\0"))
+    state = _git.state(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)))
+    if state == "unknown":
+        raise Unseen("is in a git repository whose index cannot be read")
+    return state == "tracked"
 
 
 def _output(command: list[str]) -> str:

@@ -11,6 +11,8 @@ import typing as t
 
 from ansible_collections.tria.production.plugins.module_utils._env import urls
 from ansible_collections.tria.production.plugins.module_utils._env.placeholders import placeholder
+from ansible_collections.tria.production.plugins.module_utils._env.rules import RULES
+from ansible_collections.tria.production.plugins.module_utils._env.secrets import guessable
 
 SHORTEST = 16  # characters; below it a secret can be guessed offline
 _NAME = re.compile(
@@ -52,7 +54,8 @@ def weakness(secrets: dict[str, str]) -> t.Iterator[str]:
     """What is wrong with secrets as `in_environment` gives them, by the names of their variables."""
     purposes: dict[str, dict[str, str]] = {}
     for name, value in secrets.items():
-        reason = placeholder(value, True)
+        rule = guessable(value)
+        reason = placeholder(value, True) or rule and RULES[rule].message
         if reason:
             yield f"{name} {reason}"
         elif len(value) < SHORTEST:

@@ -32,7 +32,8 @@ def test_the_collection_brings_its_libraries_and_not_those_of_its_tests(tmp_path
     os.symlink(ROOT, folder / "production")
     builder("introspect", tmp_path, "--write-pip", tmp_path / "pip.txt", "--write-bindep", tmp_path / "bindep.txt")
     python = set(re.findall(r"^([\w-]+)[>=]", (tmp_path / "pip.txt").read_text(), re.MULTILINE))
-    assert python == {name for name, _package in _deps.LIBRARIES.values()} | {"requests"}
+    # PyYAML is Ansible's own, and ansible-builder leaves it out
+    assert python == {name for name, _package in _deps.LIBRARIES.values()} - {"PyYAML"} | {"requests"}
     packages = re.findall(r"^([\w-]+) \[platform:(\w+)\]", (tmp_path / "bindep.txt").read_text(), re.MULTILINE)
     assert packages == [("openssh-client", "dpkg"), ("openssh-clients", "rpm")]
 

@@ -27,12 +27,15 @@ SCHEMA = {"variables": {"TAX_RATE": {"type": "float", "required": True, "max": 1
 def executed(monkeypatch):
     """Modules that were executed; `act` runs an action plugin with arguments."""
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp=None, task_vars=None: {})
-    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, **_options: {"executed": True})
+    monkeypatch.setattr(
+        ActionBase, "_execute_module", lambda self, module_args=None, **_options: {"executed": True, "args": module_args}
+    )
 
 
-def act(plugin, check_mode=False, **args):
+def act(plugin, check_mode=False, transport="ssh", become=None, **args):
     action = plugin.ActionModule.__new__(plugin.ActionModule)
     action._task = types.SimpleNamespace(args=args, check_mode=check_mode)
+    action._connection = types.SimpleNamespace(transport=transport, become=become)
     return action.run(task_vars={})
 
 
@@ -59,9 +62,34 @@ def test_a_warning(executed):
     assert result["warnings"] == [result["msg"]] and not result["valid"]
 
 
-@pytest.mark.parametrize("args", [{"files": [".env"]}, {"content": "A=1", "process_environment": True}])
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"files": [".env"], "schema": SCHEMA},
+        {"content": "A=1", "schema": SCHEMA, "process_environment": True},
+        {"content": "A=1", "schema": SCHEMA, "example_files": ["/opt/shop/.env.example"]},
+        {"content": "A=1", "schema_file": "schema.yml"},
+        {"content": "A=1", "schema": SCHEMA, "example": {"path": ".env.example"}},
+    ],
+)
 def test_what_is_on_the_host_is_looked_at_there(executed, args):
-    assert act(env_action, schema=SCHEMA, **args) == {"executed": True}
+    assert act(env_action, **args) == {"executed": True, "args": args}
+
+
+@pytest.mark.parametrize(("transport", "become", "here"), [("local", None, True), ("ssh", None, False), ("local", "sudo", False)])
+def test_a_compose_project_on_the_controller(executed, tmp_path, transport, become, here):
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: x, environment: {TAX_RATE: 0.08}}}\n")
+    args = {"compose": {"files": [str(tmp_path / "compose.yaml")]}, "schema": SCHEMA}
+    result = act(env_action, transport=transport, become=become, **args)
+    assert ("executed" not in result) is here
+    assert not here or result["services"] == {"web": {"TAX_RATE": f"{tmp_path}/compose.yaml:1"}}
+
+
+def test_inline_values_reach_the_module_as_one_text(executed):
+    # each value of a mapping that is not logged would be blanked out of every message
+    result = act(env_action, files=[".env"], schema=SCHEMA, environment={"TAX_RATE": 1, "GONE": None})
+    assert result["args"]["environment"] == '{"TAX_RATE": 1, "GONE": null}'
+    assert act(env_action, schema=SCHEMA, environment={"TAX_RATE": 0.5})["origins"] == {"TAX_RATE": "environment"}
 
 
 def test_packing(executed, capsys, tmp_path):

@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import socket
 
 import pytest
 
-from ansible_collections.tria.production.plugins.module_utils._env import engine, sources
-from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, RULES, markdown
+from ansible_collections.tria.production.plugins.module_utils._env import engine, names, sources
+from ansible_collections.tria.production.plugins.module_utils._env.rules import ERROR, GROUPS, RULES, markdown, of_examples
 from ansible_collections.tria.production.plugins.module_utils._env.schema import load
 from ansible_collections.tria.production.plugins.module_utils._errors import ProductionError
 
@@ -69,8 +67,33 @@ CASES = [
     (of(type="float", min=0.0, max=1.0), "A=8\n", ("range", "A", 1)),
     (of(type="int", min=1), "A=0\n", ("range", "A", 1)),
     (of(type="int", max=10), "A=11\n", ("range", "A", 1)),
+    (of(type="email"), "A='Shop <canary@example.org>'\n", ("type", "A", 1)),
+    (of(type="host"), "A=canary:5432\n", ("type", "A", 1)),
+    (of(type="host"), "A=fe80::canary\n", ("type", "A", 1)),
+    (of(type="port"), "A=canary\n", ("type", "A", 1)),
+    (of(type="port", min=1024), "A=80\n", ("range", "A", 1)),
+    (of(type="path"), "A=~/canary\n", ("type", "A", 1)),
+    (of(type="duration"), "A=30canary\n", ("type", "A", 1)),
+    (of(type="duration", max="5m"), "A=301s\n", ("range", "A", 1)),
+    (of(type="size"), "A=64canary\n", ("type", "A", 1)),
+    (of(type="size", min="1m"), "A=1023k\n", ("range", "A", 1)),
+    (of(type="json"), """A='{"a": canary}'\n""", ("type", "A", 1)),
+    (of(type="list", max=2), "A=canary,canary,x\n", ("range", "A", 1)),
+    (of(type="list"), "A=canary,,x\n", ("type", "A", 1)),
+    (of(type="list", elements="port"), "A=80,canary,x\n", ("type", "A", 1)),
+    (of(type="list", separator=";", choices=["a", "b"]), "A=a;canary\n", ("choices", "A", 1)),
+    (of(type="list", elements="url", schemes=["https"]), "A=https://a,http://canary\n", ("schemes", "A", 1)),
+    (of(type="list", secret=True, min_length=9), "A=q7Wv0xZ31,canary\n", ("min_length", "A", 1)),
+    (of(deprecated=True), "A=canary\n", ("deprecated", "A", 1)),
     (of(), "A=CHANGE_THIS_canary\n", ("placeholder", "A", 1)),
-    (of(secret=True), "A=canarycanary\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=example-password\n", ("placeholder", "A", 1)),
+    (of(secret=True), "A=canarycanary\n", ("repeated_secret", "A", 1)),
+    (of(secret=True), "A=1qaz2wsx3edc\n", ("sequential_secret", "A", 1)),
+    (of(secret=True), "A=minioadmin\n", ("known_default", "A", 1)),
+    (of(**DATABASE), "A=postgresql://u:minioadmin@h/db\n", ("known_default", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ\n", ("short_secret", "A", 1)),
+    ({}, "A_TOKEN=ghp_canary\n", ("vendor_key", "A_TOKEN", 1)),
+    ({}, "A_KEY=sk_test_canary0q7Wv0xZ9Kd3mT5bR\n", ("test_key", "A_KEY", 1)),
     (of(**DATABASE), "A=postgresql://u:CHANGE_THIS_canary@h/db\n", ("placeholder", "A", 1)),
     (of(type="url"), "A=https://your-canary.example.com\n", ("placeholder", "A", 1)),
     ({}, "OTHER=your_canary\n", ("placeholder", "OTHER", 1)),
@@ -90,6 +113,8 @@ CASES = [
     ({"required_if": [["B", "canary", ["C", "D"], True]]}, "B=canary\n", ("required_if", "C", 0)),
     ({"variables": {"A": {"type": "bool"}}, "required_if": [["A", True, ["C"]]]}, "A=yes\n", ("required_if", "C", 0)),
     ({"variables": {"A": {"default": "canary"}}, "required_if": [["A", "canary", ["C"]]]}, "", ("required_if", "C", 0)),
+    ({"required_by": {"B": ["C"]}}, "B=canary\nC=\n", ("required_by", "C", 2)),
+    ({"required_by": {"B": "C"}}, "B=canary\n", ("required_by", "C", 0)),
     (PARTS, "URL=postgresql://u:canary%40@h/d\nPASSWORD=canary%40\n", ("consistent", "PASSWORD", 2)),
     (PARTS, "URL=postgresql://canary:p@h/d\nUSER_NAME=other\n", ("consistent", "USER_NAME", 2)),
     (PARTS, "URL=postgresql://u:p@canary/d\nHOST=other\n", ("consistent", "HOST", 2)),
@@ -97,7 +122,7 @@ CASES = [
     (PARTS, "URL=postgresql://u:p@h/canary\nDB=other\n", ("consistent", "DB", 2)),
     (
         {"variables": {"A": {"secret": True}, "B": {"secret": True}}},
-        "A=canary-q7\nB=canary-q7\n",
+        "A=canary-q7Wv0xZ9Kd\nB=canary-q7Wv0xZ9Kd\n",
         ("shared_secret", "B", 2),
     ),
     ({}, "A=1\nB C=canary\n", ("syntax", "", 2)),
@@ -107,9 +132,16 @@ CASES = [
     ({}, "A=canary${canary\n", ("interpolation", "A", 1)),
     ({}, "A=${CANARY:?canary}\n", ("interpolation", "A", 1)),
     ({}, 'A="canary\\0000"\n', ("nul", "A", 1)),
+    ({}, "canary.b=1\n", ("odd_name", names.UNSHOWN, 1)),
+    ({}, "\n1A=1\n", ("odd_name", names.UNSHOWN, 2)),
+    ({}, 'A="canary\\a"\n', ("invisible", "A", 1)),
+    ({}, "A='can\r\nary'\r\n", ("invisible", "A", 1)),
+    ({}, "A=canary\u200b\n", ("invisible", "A", 1)),
+    (of(), "A=canary\u200b\n", ("invisible", "A", 1)),
+    ({}, "A=" + "canary" * 22000 + "\n", ("too_long", "A", 1)),
     ({}, "A=pa$canary\n", ("unset_reference", "A", 1)),
     ({}, "A=can #ary\n", ("hash_cut", "A", 1)),
-    (of(secret=True), "A=canary-q7 # word\n", ("hash_cut", "A", 1)),
+    (of(secret=True), "A=canary-q7Wv0xZ9Kd # word\n", ("hash_cut", "A", 1)),
     ({}, "A=#canary\n", ("hash_kept", "A", 1)),
     ({}, "A=canary\nA=canary\n", ("duplicate", "A", 2)),
     ({}, "A=1\nB\n", ("bare_key", "B", 2)),
@@ -149,6 +181,16 @@ def test_rule(schema, content, expected):
         ({"choices": ["default", "changeme"], "secret": True}, "changeme"),
         ({"required": True, "allow_empty": True}, ""),
         ({"type": "int"}, ""),
+        ({"type": "email"}, "orders@example.org"),
+        ({"type": "host"}, "redis"),
+        ({"type": "port", "min": 1024}, "8080"),
+        ({"type": "path"}, "./tls"),
+        ({"type": "duration", "min": "1s", "max": "5m"}, "1m30s"),
+        ({"type": "size", "max": "1g"}, "64m"),
+        ({"type": "json"}, """'{"a": [1, 2]}'"""),
+        ({"type": "list", "elements": "port", "min": 2, "max": 2}, "80, 443"),
+        ({"type": "list", "elements": "url", "schemes": ["https"], "separator": ";"}, "https://a.example;https://b.example"),
+        ({"deprecated": True}, ""),
     ],
 )
 def test_good_values_give_no_finding(variable, value):
@@ -165,6 +207,22 @@ def test_every_rule_is_planted_somewhere():
         "file_unreadable",
         "file_too_large",
         "file_mode",
+        "file_link",
+        # test_env_effective.py
+        "compose_syntax",
+        "compose_reference",
+        "compose_unset",
+        "compose_dollar",
+        "unused_key",
+        "env_file_missing",
+        "inline_override",
+        # test_env_example.py
+        *(rule.name for rule in GROUPS[of_examples.TITLE]),
+        "file_owner",
+        "folder_writable",
+        "git_tracked",
+        "git_unignored",
+        "example_value",
     }
     assert planted | elsewhere == set(RULES)
     assert len({rule.id for rule in RULES.values()}) == len(RULES)
@@ -172,14 +230,14 @@ def test_every_rule_is_planted_somewhere():
 
 def test_text_after_a_quote_is_not_shown_even_as_a_name():
     outcome = check('A="can"ARY=q7\n', of())
-    assert found(outcome) == [("unknown_variable", engine.UNSHOWN, 1), ("text_after_quote", "A", 1)]
+    assert found(outcome) == [("unknown_variable", names.UNSHOWN, 1), ("text_after_quote", "A", 1)]
     assert "ARY" not in json.dumps(outcome.as_dict()) + outcome.table()
 
 
 @pytest.mark.parametrize("piece", ["ZGVmZ2hpCanary", "canary", "deadbeef", "JBSWY3DPEHPK3PXPCANARY"])
 def test_a_torn_value_is_not_shown_as_a_name(piece):
     outcome = check(f"A=-----BEGIN\n{piece}==\n", of())
-    assert ("unknown_variable", engine.UNSHOWN, 2) in found(outcome)
+    assert ("unknown_variable", names.UNSHOWN, 2) in found(outcome)
     assert piece not in json.dumps(outcome.as_dict()) + outcome.table()
 
 
@@ -202,13 +260,17 @@ def test_all_findings_at_once_sorted_and_in_the_table():
     outcome = check("SECRET_KEY=CHANGE_THIS_canary\nDATABASE_URL=canary\nLEFT_OVER=1\n", schema)
     assert outcome.table().splitlines() == [
         "env_validate: 4 errors, 1 warning in content:",
-        "  error    REDIS_HOST    content    required: not set. Remedy: Set it: The name of the Redis service.",
-        "  error    SECRET_KEY    content:1  min_length: shorter than 32 characters. "
+        "  What a variable must be:",
+        "    error    REDIS_HOST    content    ENV001 required: not set. "
+        "Remedy: Set it: The name of the Redis service.",
+        "    error    SECRET_KEY    content:1  ENV007 min_length: shorter than 32 characters. "
         "Remedy: Generate a longer one: openssl rand -hex 32",
-        "  error    SECRET_KEY    content:1  placeholder: still holds a placeholder. "
+        "    error    SECRET_KEY    content:1  ENV011 placeholder: still holds a placeholder. "
         "Remedy: Put the real value there; a secret comes from: openssl rand -hex 32",
-        "  error    DATABASE_URL  content:2  url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
-        "  warning  LEFT_OVER     content:3  unknown_variable: is not in the schema. Remedy: Remove it, or add it to the schema.",
+        "    error    DATABASE_URL  content:2  ENV004 url: the URL has no scheme://. Remedy: " + RULES["url"].remedy,
+        "  What is probably a mistake:",
+        "    warning  LEFT_OVER     content:3  ENV301 unknown_variable: is not in the schema. "
+        "Remedy: Remove it, or add it to the schema.",
     ]
 
 
@@ -222,6 +284,36 @@ def test_results_are_checks_of_the_report():
     ]
 
 
+def test_what_is_wrong_with_an_item_of_a_list():
+    outcome = check("A=80,443,canary,x\n", of(type="list", elements="port", max=2))
+    assert [(finding.message, finding.remedy) for finding in outcome.findings] == [
+        ("item 3: not a port", "Write a whole number from 1 to 65535."),
+        ("not at most 2 items", RULES["range"].remedy),
+    ]
+    outcome = check("A=q7Wv0xZ9Kd3mT5bR,changeme\n", of(type="list", secret=True))
+    assert [finding.message for finding in outcome.findings] == ["item 2: still holds a placeholder"]
+
+
+def test_localhost_in_a_list_of_urls():
+    schema = {"in_container": True, "variables": {"A": {"type": "list", "elements": "url"}}}
+    assert found(check("A=http://web,http://localhost\n", schema)) == [("localhost", "A", 1)]
+
+
+def test_a_deprecated_variable_names_its_replacement_and_is_nobodys_near_miss():
+    old = {"deprecated": "since 2.0.", "replacement": "DATABASE_URL"}
+    schema = {"variables": {"DB_URL": old, "DATABASE_URL": {}}}
+    outcome = check("DB_URL=canary\n", schema)
+    assert [(finding.message, finding.remedy) for finding in outcome.findings] == [
+        ("is deprecated: since 2.0", "Set DATABASE_URL instead.")
+    ]
+    assert found(check("DB_URLS=canary\n", schema)) == [("unknown_variable", "DB_URLS", 1)]
+
+
+def test_a_broken_line_counts_as_set():
+    assert found(check("B='canary\n", {"required_by": {"B": "C"}})) == [("required_by", "C", 0), ("syntax", "B", 1)]
+    assert found(check("C='canary\nB=x\n", {"required_by": {"B": "C"}})) == [("syntax", "C", 1)]
+
+
 def test_later_files_win_and_the_finding_names_the_winner():
     outcome = check(["A=5\nB=1\n", "\nA=0\n"], {"variables": {"A": {"type": "int", "min": 1}, "B": {}}})
     assert found(outcome) == [("range", "A", 2)]
@@ -233,24 +325,6 @@ def test_process_environment_wins_and_says_so():
     assert [finding.rule.name for finding in outcome.findings] == ["type", "shell_override", "unknown_variable"]
     assert "canary" not in json.dumps(outcome.as_dict())
     assert found(check("A=1\n", schema)) == []
-
-
-def test_waivers_take_findings_out_by_variable_or_rule():
-    schema = {"variables": {"A": {"min_length": 99}, "B": {"required": True}}}
-    waived = engine.waivers(["B", {"name": "A", "rule": "ENV011"}])
-    outcome = check("A=changeme\n", schema, waived=waived)
-    assert found(outcome) == [("min_length", "A", 1)]
-    assert [(finding.variable, finding.rule.name) for finding in outcome.waived] == [
-        ("B", "required"),
-        ("A", "placeholder"),
-    ]
-    assert engine.waivers([{"name": "A", "rule": "placeholder"}]) == {("A", "placeholder")}
-
-
-@pytest.mark.parametrize("waiver", [5, {}, {"name": 1}, {"name": "A", "rules": "x"}, {"name": "A", "rule": "ENV999"}])
-def test_wrong_waivers_are_refused(waiver):
-    with pytest.raises(ProductionError, match=r"waive\[1\]"):
-        engine.waivers(["A", waiver])
 
 
 @pytest.mark.parametrize(
@@ -272,54 +346,6 @@ def test_fail_on(content, fail_on, refused):
         outcome.require(fail_on)
     assert caught.value.as_result()["msg"] == outcome.table()
     assert caught.value.culprit == outcome.findings[0].variable
-
-
-def of_file(path):
-    return engine.validate([sources.from_file(str(path))], load(of(required=True)))
-
-
-def test_files_that_are_none(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "latin").write_bytes(b"A=1\nB=\xff\n")
-    os.chmod(tmp_path / "latin", 0o600)
-    assert found(of_file(tmp_path / "missing")) == [("file_missing", "", 0)]
-    assert found(of_file(tmp_path)) == [("file_kind", "", 0)]
-    assert found(of_file(tmp_path / "pipe")) == [("file_kind", "", 0)]
-    assert found(of_file("/dev/zero")) == [("file_kind", "", 0)]
-    assert found(of_file(tmp_path / "latin")) == [("encoding", "", 2)]
-
-
-def test_a_socket_is_no_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("socket")
-        assert found(of_file("socket")) == [("file_kind", "", 0)]
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    (tmp_path / "env").write_text("A=1\n", encoding="utf-8")
-
-    def refuse(*_arguments):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(sources.os, "open", refuse)
-    assert found(of_file(tmp_path / "env")) == [("file_unreadable", "", 0)]
-
-
-def test_a_file_that_is_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "LARGEST", 10)
-    (tmp_path / "env").write_text("A=1234567890\n", encoding="utf-8")
-    os.chmod(tmp_path / "env", 0o600)
-    assert found(of_file(tmp_path / "env")) == [("file_too_large", "", 0)]
-
-
-def test_the_mode_of_a_file(tmp_path):
-    path = tmp_path / "env"
-    path.write_text("A=1\n", encoding="utf-8")
-    os.chmod(path, 0o640)
-    assert found(of_file(path)) == [("file_mode", "", 0)]
-    os.chmod(path, 0o600)
-    assert found(of_file(path)) == []
 
 
 def test_documentation_of_the_rules_is_current():

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.tria.production.plugins.module_utils._env import interpolation
@@ -80,11 +82,76 @@ def test_nesting_without_end_is_an_error_not_a_crash():
     assert [note.rule for note in document.notes] == ["interpolation"]
 
 
-def test_time_grows_with_the_size_only():
-    count = 20000
-    document = parse("".join(f'V{number}="value {number}" # ${{X}}\n' for number in range(count)))
-    assert len(document.values) == count
-    assert document.entries[f"V{count - 1}"].line == count
+def repeated(statement, count=20000):
+    return "".join(statement.format(number) for number in range(count))
+
+
+LONG_LINES = [
+    repeated('V{0}="value {0}" # ${{X}}\n'),
+    repeated("#\n \n", 500000) + "A=1\n",
+    repeated("V{0}=\n\r\n\t\n"),
+    "A=" + repeated("${{X:-{0}}} ") + "x" * 1000000 + "\n",
+    'A="' + repeated("${{X:-{0}}}\n", 100000) + '"\n',
+    "A=" + repeated("${{X:-{{") + "}\n",
+    "A='" + "\\" * 1000001 + "'\n",
+    'A="' + '\\"' * 500000 + '"\n',
+    "A='" + "\\'" * 500000 + "\n",
+    repeated("V{0}='\n V{0}=\"\n"),
+    repeated("A{0}='x'", 50000),
+    repeated("A{0} B=1\n", 50000),
+    repeated("A={0}\n", 50000),
+    "A=" + "$x" * 500000 + "\n",
+]
+
+
+@pytest.mark.parametrize("text", LONG_LINES, ids=range(len(LONG_LINES)))
+def test_time_grows_with_the_size_only(text):
+    """Each of these takes minutes where something is searched anew for every statement, reference, quote or error."""
+    begun = time.process_time()
+    document = parse(text)
+    assert document.entries or document.failed
+    assert time.process_time() - begun < 10  # each takes below one second
+
+
+def test_lines_are_counted_to_the_end():
+    assert parse(repeated('V{0}="value {0}" # ${{X}}\n')).entries["V19999"].line == 20000
+
+
+def test_references_that_multiply_stop_at_what_an_environment_can_hold():
+    names = "ABCDEFGHIJKLMNOP"
+    text = "A=0123456789\n" + "".join(f"{name}={f'${last}' * 100}\n" for last, name in zip(names, names[1:]))
+    document = parse(text)
+    assert [(note.rule, note.name) for note in document.notes] == [("interpolation", "D")]
+    wide = "A=" + "x" * 2**20 + "\n" + "".join(f"B{number}=$A$A$A\n" for number in range(100))
+    document = parse(wide)
+    assert document.failed
+    assert sum(map(len, document.values.values())) < 2**20 * 20
+
+
+@pytest.mark.parametrize(("line", "most"), [("no env file\n", 1000), ("A=1 #x\n", 100000)])
+def test_a_file_that_is_no_env_file_does_not_fill_the_memory_with_findings(line, most):
+    document = parse(line * (most + 1000))
+    assert most < len(document.notes) < most + 3
+    assert document.failed
+    assert document.notes[-1].message == "after so many findings the rest was not read"
+
+
+def test_a_reference_that_is_unset_many_times_is_one_finding_for_its_line():
+    assert [note.reference for note in parse("A=$x$y$x${x}\n").notes] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "names"),
+    [
+        ("${SET:-$A}${SET-$A}${NONE+$A}${NONE:+$A}${SET?$A}", "xxx", []),
+        ("${NONE:-$A}${NONE-$B}${SET+$C}${SET:+$D}", "", ["A", "B", "C", "D"]),
+        ("${NONE:-${SET:-$A}${NONE-$B}}", "x", ["B"]),
+    ],
+)
+def test_a_word_that_is_not_used_leaves_nothing_unset(template, value, names):
+    unset: list = []
+    assert interpolation.substitute(template, {"SET": "x"}.get, unset) == value
+    assert unset == names
 
 
 def test_substitute_reports_unset_names_once_each_time():
