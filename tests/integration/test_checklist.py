@@ -10,7 +10,7 @@ import docker
 import pytest
 from ansible_collections.tria.production.plugins.module_utils import _docker
 from checklist_report import CATEGORIES, checks, report_in
-from deployed_stack import snapshot
+from deployed_stack import project_copy, snapshot
 
 # What is of the machine that the tests run on, and not of the stack.
 OF_THE_MACHINE = {
@@ -77,9 +77,12 @@ def test_the_good_stack_is_ready_and_nothing_changes(stack):
     } < skipped
 
 
-def test_every_fault_of_a_broken_stack_is_found(stack, rogue, broken_database):
+def test_every_fault_of_a_broken_stack_is_found(stack, rogue, broken_database, tmp_path):
+    own = {"compose.yaml": ("      TAX_RATE: ${TAX_RATE:?}", "      TAX_RATE: 9${TAX_RATE:?}")}
     run = stack.playbook(
-        "checklist", environment={"JWT_SECRET_KEY": None, "BHIV_STORAGE_BACKEND": "s3", "MAX_UPLOAD_SIZE_MB": 7}
+        "checklist",
+        stack_source=str(project_copy(tmp_path, own, stack.source)),
+        environment={"JWT_SECRET_KEY": None, "BHIV_STORAGE_BACKEND": "s3", "MAX_UPLOAD_SIZE_MB": 7},
     )
     assert run.status != 0 and run.changed == 0
     assert checks(report_in(stack.folder), "localhost", *BAD) - OF_THE_MACHINE == {
@@ -88,6 +91,7 @@ def test_every_fault_of_a_broken_stack_is_found(stack, rogue, broken_database):
         "Environment: S3_BUCKET required_if",
         "Environment: S3_ACCESS_KEY_ID required_if",
         "Environment: S3_SECRET_ACCESS_KEY required_if",
+        "Environment: TAX_RATE range",
         "Environment: Deployed environment is the inventory's",
         "Database: Schema",
         "Database: Migrations status",

@@ -90,6 +90,16 @@ def test_bad_input_is_refused_before_anything_is_written(untouched):
     assert (snapshot(untouched.root), snapshot(untouched.facts), snapshot(untouched.reports)) == before
 
 
+def test_a_compose_file_that_gives_a_service_another_value_than_the_environment(untouched, tmp_path):
+    before = snapshot(untouched.root)
+    own = {"compose.yaml": ("      TAX_RATE: ${TAX_RATE:?}", "      TAX_RATE: ${TAX_RATE:?}.9")}
+    run = untouched.deploy(stack_source=str(project_copy(tmp_path, own, untouched.source)), environment={"TAX_RATE": 1})
+    assert run.status != 0 and run.gates == ["preflight", "environment"] and run.changed == 0
+    [line] = [line for line in run.output.splitlines() if line.strip().startswith("error  TAX_RATE ")]
+    assert "/compose.yaml:" in line and "not between 0" in line and "(service backend)" in line
+    assert snapshot(untouched.root) == before
+
+
 @pytest.mark.slow
 def test_a_wrong_redis_password(untouched, tmp_path):
     """Only the backend's is wrong: the same wrong one on both sides would be a new password."""
