@@ -6,17 +6,40 @@
 
 from __future__ import annotations
 
+import os
+
 import docker
+import pytest
 from ansible_collections.tria.production.plugins.module_utils import _docker
+from ansible_collections.tria.production.plugins.module_utils._backup import schedule
 from deployed_stack import snapshot
+
+YEARLY = {"database_backup_schedule": "yearly", "database_backup_schedule_cron": "@yearly"}
+
+
+def scheduled(stack):
+    """What is there of a schedule."""
+    return {os.path.basename(path) for path in schedule.Places(stack.name).all if os.path.lexists(path)}
+
+
+@pytest.mark.slow
+def test_a_schedule_comes_and_goes_with_its_variable(stack):
+    assert not scheduled(stack)
+    for given, changed in ((YEARLY, 1), (YEARLY, 0), ({}, 1), ({}, 0)):
+        run = stack.deploy(**given)
+        assert run.status == 0 and run.changed == changed, run.output
+        assert bool(scheduled(stack)) == bool(given)
 
 
 def test_teardown_removes_all_but_the_backups(stack):
+    made = stack.deploy(**YEARLY)
+    assert made.status == 0 and len(scheduled(stack)) >= 4, made.output
     made = stack.playbook("backup")
     assert made.status == 0 and stack.backups(), made.output
     backups = snapshot(stack.root / "backups")
     run = stack.playbook("teardown", teardown_confirm=stack.name)
     assert run.status == 0, run.output
+    assert not scheduled(stack)
     assert stack.containers() == {} and not stack.facts.exists()
     client = docker.from_env()
     try:
