@@ -56,7 +56,7 @@ options:
         C(docker compose config) does it. Its C(env_file)s in order, and over them its C(environment), both with references
         replaced by what the process environment (see O(process_environment)) and then the project's env files say.
       - C(extends), C(include), several files, anchors, C(!reset), C(!override) and profiles count as they do for Compose.
-        Only the C(format) of an C(env_file) and files behind URLs are not read, which is an error.
+        Only files behind URLs are not read, which is an error.
       - The schema is held against all of it as one. A variable is set when the project's env files or any service have it,
         and each different value of it is checked once, wherever it is. Where values are compared with each other, that of
         the project's env files comes first, then that of the first service.

@@ -104,7 +104,7 @@ def test_a_compose_file_that_gives_a_service_another_value_than_the_environment(
 def test_a_wrong_redis_password(untouched, tmp_path):
     """Only the backend's is wrong: the same wrong one on both sides would be a new password."""
     release = untouched.current
-    own = {"compose.yaml": ("      REDIS_PASSWORD: ${REDIS_PASSWORD:?}", "      REDIS_PASSWORD: not-the-password")}
+    own = {"compose.yaml": ("      REDIS_PASSWORD: ${REDIS_PASSWORD:?}", "      REDIS_PASSWORD: Qx7vR2kLw9TzMb4n")}
     run = untouched.deploy(stack_source=str(project_copy(tmp_path, own, untouched.source)))
     assert run.gates[-1] == "rollout" and run.seconds < 90
     assert "rollout failed on localhost: backend" in run.output

@@ -7,7 +7,8 @@
 Plain Python without Ansible and without libraries, but for PyYAML where YAML is read; private to the collection. From the
 bottom up:
 
-- `interpolation` and `parser` read as Compose does, `writer` writes what it reads back; `sources` reads files.
+- `interpolation` and `parser` read as Compose does, `raw` its other format; `writer` writes what is read back; `sources`
+  reads files.
 - `kinds` are the types of values, `vocabulary` the words of a schema, `schema` checks one, which `schema_file` reads.
 - `rules` has every finding there is; `names` says which names may be shown.
 - `urls`, `placeholders`, `secrets`, `vendors`, `carried` and `values` look at one value, `relations` at several;

@@ -28,12 +28,14 @@ class Problem:
 
 @dataclasses.dataclass
 class EnvFile:
-    """`path` is whole; `written` is what counts as the same file, of which Compose reads the first place only."""
+    """`path` is whole; `written` is what counts as the same file, of which Compose reads the first place only; `raw`:
+    it is read as `raw` does."""
 
     path: str
     required: bool
     at: Place
     written: str
+    raw: bool = False
 
 
 @dataclasses.dataclass

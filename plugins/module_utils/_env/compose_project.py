@@ -15,7 +15,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_yaml
+from ansible_collections.tria.production.plugins.module_utils._env import compose_yaml, raw
 from ansible_collections.tria.production.plugins.module_utils._env.compose_model import (
     EnvFile,
     Inline,
@@ -31,6 +31,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.interpolation
 )
 from ansible_collections.tria.production.plugins.module_utils._env.sources import from_file
 
+_USUAL = ("", ".env")  # how Compose calls the format that `parser` reads
 LARGEST = 4 * 1024 * 1024  # characters of a Compose file
 _UNSET = "its value refers to a variable that is set nowhere, and has no default: Compose puts nothing in its place"
 ReadEnv = t.Callable[[t.Sequence[str], bool, Lookup], Lookup]
@@ -291,13 +292,13 @@ class _Files:
                     self._refused(index, item.line, "env_file names no path")
                 continue
             form = _text_of(item.get("format"))
-            if form:
-                self._refused(index, item.line, "env_file has a format, which is not read here")
+            if form not in (*_USUAL, raw.FORMAT):
+                self._refused(index, item.line, f"env_file has a format other than {raw.FORMAT}")
                 continue
             full = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
             written = text if index in self._own else os.path.relpath(full, self._directory)
             needed = required is None or _as_text(required.value) != "false"
-            service.env_files.append(EnvFile(full, needed, (index, item.line), written))
+            service.env_files.append(EnvFile(full, needed, (index, item.line), written, form == raw.FORMAT))
 
     def _profiles(self, index: int, node: Node, service: Service, directory: str) -> None:
         service.profiles = [text for text in (_text_of(item) for item in node.listed()) if text]
@@ -315,7 +316,11 @@ class _Files:
         folder = _text_of(node.get("project_directory"))
         directory = os.path.join(self._directory, folder) if folder else os.path.dirname(paths[0])
         named = node.get("env_file")
-        files = [_text_of(item) for item in named.listed()] if named else []
+        listed = named.listed() if named else []
+        if any(_text_of(item.get("format")) not in _USUAL for item in listed):
+            self._refused(index, node.line, "the env_file of an include has a format, which is not read here")
+            return
+        files = [_text_of(item.get("path") or item) for item in listed]
         base = self._directory if files else directory
         included = (directory, *paths, *files)
         if included in self._project.included:

@@ -16,7 +16,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.tria.production.plugins.module_utils._env import compose_project, custody, names, parser
+from ansible_collections.tria.production.plugins.module_utils._env import compose_project, custody, names, parser, raw
 from ansible_collections.tria.production.plugins.module_utils._env.compose_model import (
     EnvFile,
     Inline,
@@ -54,6 +54,7 @@ class Setting:
 
 
 Settings = t.Dict[str, Setting]
+Chain = t.Tuple[t.Tuple[str, bool], ...]  # env files in order: path, raw
 
 
 @dataclasses.dataclass
@@ -143,7 +144,7 @@ class _Effective:
         self._known = known
         self._project = Project(sources, options.project_name)
         self._documents: list[tuple[int, parser.Document]] = []
-        self._chains: dict[tuple[str, ...], Settings] = {}
+        self._chains: dict[Chain, Settings] = {}
 
     def run(self) -> Effective:
         project, options = self._project, self._options
@@ -180,12 +181,12 @@ class _Effective:
         return {name: service for name, service in found.items() if service is not None}
 
     def _service(self, name: str, service: Service) -> Settings:
-        chain: tuple[str, ...] = ()
+        chain: Chain = ()
         settings: Settings = {}
         for file in service.env_files:
             index = self._source(file)
             if index is not None:
-                chain = (*chain, file.path)
+                chain = (*chain, (file.path, file.raw))
                 settings = self._with_file(chain, index, settings, name)
         settings = {**settings} if service.environment else settings  # of services with the same files, one
         for key, inline in service.environment.items():
@@ -207,7 +208,7 @@ class _Effective:
                 self._problem(rule, "", (self._paths[file.path], line))
         return self._paths[file.path]
 
-    def _with_file(self, chain: tuple[str, ...], index: int, earlier: Settings, service: str) -> Settings:
+    def _with_file(self, chain: Chain, index: int, earlier: Settings, service: str) -> Settings:
         """`earlier` with a file over it; of services with the same files, read once."""
         if chain not in self._chains:
             text = self._project.sources[index].text
@@ -218,7 +219,8 @@ class _Effective:
                 self._project.references.add(name)
                 return earlier[name].value if name in earlier else self._outside(name)
 
-            document = parser.parse(text or "", known)
+            read = raw.parse if chain[-1][1] else parser.parse
+            document = read(text or "", known)
             self._documents.append((index, document))
             self._chains[chain] = {**earlier, **entries_of(document, index, service)}
         return self._chains[chain]

@@ -47,7 +47,7 @@ from ansible_collections.tria.production.plugins.module_utils._env.interpolation
 # Go's unicode.IsSpace is narrower than str.isspace, and within a line narrower still
 _INLINE = " \t\v\f\r\x85\xa0"
 _SPACE = _INLINE + "\n\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_SPACES = (
+SPACES = (
     "".join(chr(c) for c in (*range(0x2000, 0x200B), 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)) + _INLINE + "\n"
 )
 
@@ -61,7 +61,7 @@ _ESCAPE = re.compile(r'\\(?:[abfnrtv$"\\]|0[0-9]{0,3})')
 _TAIL = re.compile(rf"[{_INLINE}]*(?:#|\n|\Z)")
 
 _MOST_SUBSTITUTED = 4 * LONGEST  # characters of all values with references together
-_MOST_ERRORS, _MOST_NOTES = 1000, 100000  # in a file; one with more is no env file
+MOST_ERRORS, MOST_NOTES = 1000, 100000  # in a file; one with more is no env file
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
 
@@ -119,7 +119,7 @@ class _Parser:
     def run(self) -> Document:
         position = self._gap(0)
         while position < len(self._text):
-            if self._errors >= _MOST_ERRORS or len(self._document.notes) >= _MOST_NOTES:
+            if self._errors >= MOST_ERRORS or len(self._document.notes) >= MOST_NOTES:
                 self._error(self._line_at(position), "", "after so many findings the rest was not read")
                 break
             position = self._gap(self._statement(position))
@@ -143,7 +143,7 @@ class _Parser:
         if separator not in "=:\n":
             self._error(line, "", f"unexpected character in a variable name, column {self._column(end)}")
             return self._skip(_LINE, end)
-        name = self._text[begin:end].rstrip(_SPACES)
+        name = self._text[begin:end].rstrip(SPACES)
         if " " in name:
             self._error(line, "", "a variable name holds a space")
             return self._skip(_LINE, end)
@@ -187,7 +187,7 @@ class _Parser:
     def _unquoted(self, name: str, line: int, start: int, after_quote: bool) -> int:
         end = self._skip(_LINE, start)
         written, comment, rest = self._text[start:end].partition(" #")
-        value = written.rstrip(_SPACES)
+        value = written.rstrip(SPACES)
         if value.startswith("#") or "\t#" in value:
             self._note("hash_kept", line, name)
         elif comment and rest and rest[0] not in " \t\r#!-=":

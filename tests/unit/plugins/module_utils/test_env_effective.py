@@ -75,6 +75,8 @@ PLANTED = [
     ({}, ["environment: [A=pa$canary]"], ("compose_dollar", "A", "compose.yaml", 4)),
     ({}, ["command: echo $canary"], ("compose_dollar", "", "compose.yaml", 4)),
     ({".env": "A=canary\n"}, [], ("unused_key", "A", ".env", 1)),
+    ({"app.env": "A=1\n"}, ["env_file: [{path: app.env, format: canary}]"], ("compose_syntax", "", "compose.yaml", 4)),
+    ({"app.env": "A canary=1\n"}, ["env_file: [{path: app.env, format: raw}]"], ("syntax", "", "app.env", 1)),
     ({}, ["env_file: gone.env"], ("env_file_missing", "", "compose.yaml", 4)),
     ({}, ["env_file: [{path: gone.env}]"], ("env_file_missing", "", "compose.yaml", 4)),
     (
@@ -306,6 +308,35 @@ def test_the_process_environment_takes_part_only_when_asked(look):
     assert found(look(files, environ={"TAG": "1"})) == []
     files[".env"] = "TAG=2\n"
     assert found(look(files, environ={"TAG": "1"})) == [("shell_override", "TAG", ".env", 1)]
+
+
+def test_a_raw_env_file_is_taken_as_it_is(look):
+    text = "A='x' # $B\nHOME_OF\nTAG\n"
+    files = {
+        "app.env": text,
+        ".env": "TAG=1\n",
+        "compose.yaml": "services:\n"
+        "  raw: {image: x, env_file: [{path: app.env, format: raw}]}\n"
+        "  usual: {image: x, env_file: [{path: app.env, format: .env}, app.env]}\n",
+    }
+    schema = {"variables": {"A": {"choices": ["'x' # $B"]}}}
+    outcome = look(files, schema)
+    origins = {name: os.path.basename(origin) for name, origin in outcome.services["raw"].items()}
+    assert origins == {"A": "app.env:1", "TAG": "app.env:3"}
+    assert [finding.message for finding in outcome.findings if finding.rule.name == "choices"] == [
+        "none of 'x' # $B (service usual)"
+    ]
+
+
+def test_the_env_file_of_an_include_may_be_a_mapping(look):
+    files = {
+        "compose.yaml": "include: [{path: shop/compose.yaml, env_file: [{path: shop/own.env}]}]\n",
+        "shop/compose.yaml": SERVICE + "    environment: {A: '${TAG}'}\n",
+        "shop/own.env": "TAG=1\n",
+    }
+    assert found(look(files)) == []
+    files["compose.yaml"] = files["compose.yaml"].replace("own.env}", "own.env, format: raw}")
+    assert found(look(files)) == [("compose_syntax", "", "compose.yaml", 1)]
 
 
 def test_aliases_cost_no_more_than_they_are_long(look):
