@@ -310,7 +310,9 @@ class CallbackModule(Default):
             return
         message = answer.get("msg")
         if message is None:
-            message = [f"{name}: {value}" for name, value in answer.items() if name not in ("changed", "failed")]
+            own = ("changed", "failed")
+            told = {name: value for name, value in answer.items() if name not in own and not name.startswith("_ansible_")}
+            message = [f"{name}: {value}" for name, value in told.items()]
         lines = "\n".join(plain(entry) for entry in (message if isinstance(message, list) else [message])).split("\n")
         if self._several and not task.run_once:
             lines = [f"{_host(result)}: {lines[0]}"] if len(lines) == 1 else [f"{_host(result)}:", *lines]

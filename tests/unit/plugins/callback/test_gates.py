@@ -57,6 +57,12 @@ def test_a_line_for_each_gate_check_and_change(plays: Plays) -> None:
     assert "TASK [" not in done.output and "changed=1" in done.output
 
 
+def test_of_a_variable_its_name_and_value_are_shown(plays: Plays) -> None:
+    show = {"name": "Show it", "vars": {"words": ["a", "b"]}, "ansible.builtin.debug": {"var": "words | length"}}
+    done = plays.run([show])
+    assert "words | length: 2" in done.lines and "_ansible" not in done.output
+
+
 def test_checks_are_grouped_by_category_under_the_guides_headings(plays: Plays) -> None:
     environment = [check("Environment", "JWT_SECRET_KEY configured", duration_ms=0)]
     done = plays.run([answers(environment), answers([*GOOD, SKIPPED, check("Tea", "Pot")])])
