@@ -63,9 +63,10 @@ test: lint sanity unit app integration molecule ## Everything that proves it
 
 test-all: test integration-slow molecule-hosts ## The slow suites too
 
-lint: venv ## ansible-lint, profile production; antsibull-docs; workflows and templates for CI
+lint: venv ## ansible-lint, profile production; documentation, changelog fragments; workflows and templates for CI
 	ansible-lint --offline --profile production
 	antsibull-docs lint-collection-docs --plugin-docs .
+	antsibull-changelog lint
 	check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	check-jsonschema --builtin-schema vendor.gitlab-ci examples/ci/gitlab-ci.yml
 	zizmor --offline --quiet $(WORKFLOWS)
